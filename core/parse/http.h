@@ -1,0 +1,94 @@
+/* HTTP/1.1 on both sides, over llhttp (whose header only parse/ includes): bytes in, heads and body
+ * spans out, and heads back to bytes. No I/O, no sockets. One parser a connection, reused for each
+ * message. What llhttp lets pass and RFC 9112 does not, this room refuses. */
+#ifndef TP_PARSE_HTTP_H
+#define TP_PARSE_HTTP_H
+#include "base/arena.h"
+#include "base/base.h"
+#include "base/buf.h"
+
+typedef struct http_limits {
+    uint32_t head_bytes;   /* request line and headers together; over: 431 (target alone: 414) */
+    uint32_t target_bytes; /* over: 414 */
+    uint32_t header_count; /* over: 431 */
+    uint64_t body_bytes;   /* over: 413. 0: no limit */
+} http_limits;
+
+enum { HTTP_GET = 1, HTTP_HEAD, HTTP_POST, HTTP_PUT, HTTP_PATCH, HTTP_DELETE, HTTP_OPTIONS,
+       HTTP_OTHER };
+/* Headers that the gateway itself looks at; found while parsing, so nobody searches. */
+enum { HTTP_H_OTHER = 0, HTTP_H_HOST, HTTP_H_AUTHORIZATION, HTTP_H_CONTENT_TYPE,
+       HTTP_H_CONTENT_LENGTH, HTTP_H_TRANSFER_ENCODING, HTTP_H_CONNECTION, HTTP_H_EXPECT,
+       HTTP_H_REQUEST_ID, HTTP_H_TE, HTTP_H_UPGRADE, HTTP_H_RETRY_AFTER, HTTP_H_CONTENT_ENCODING,
+       HTTP_H_KEEP_ALIVE, HTTP_H_COUNT };
+
+/* A parsed head. Strings lie in the arena given to the parser and live as long as it does. */
+typedef struct http_head {
+    int32_t method;      /* HTTP_*; requests */
+    int32_t status;      /* responses */
+    tp_str method_text;  /* requests */
+    tp_str target;       /* as sent */
+    tp_str path, query;  /* split at '?'; path is not percent-decoded; never empty */
+    tp_header *headers;  /* names in lower case, values trimmed; in order of coming */
+    uint32_t header_count;
+    uint8_t minor;       /* HTTP/1.x */
+    uint8_t keep_alive;  /* connection may be used again after this message */
+    uint8_t chunked;     /* body is chunked */
+    uint8_t expect_continue;
+    int64_t content_length; /* -1: none said */
+    tp_str known[HTTP_H_COUNT]; /* value of the first of each kind; ptr NULL: absent */
+} http_head;
+tp_str http_header(const http_head *h, tp_str lower_name); /* first value, or STR_NONE */
+
+/* A request that must be refused: status (400, 405, 411, 413, 414, 417, 431, 501, 505) and why, a
+ * static sentence. The connection is closed after the answer, always. */
+typedef struct http_fault {
+    int32_t status;
+    const char *why;
+} http_fault;
+
+enum { HTTP_NEED_MORE = 0, /* all bytes taken; no event */
+       HTTP_HEAD_DONE,     /* *head is complete; call again with the rest */
+       HTTP_BODY,          /* span holds body bytes (they lie in the caller's input) */
+       HTTP_DONE,          /* the message is complete; the rest belongs to the next one */
+       HTTP_FAULT };       /* fault says why; the parser must be reset or freed */
+
+typedef struct http_parser http_parser; /* opaque; http_parser_size() bytes */
+enum { HTTP_REQUEST = 1, HTTP_RESPONSE = 2 };
+size_t http_parser_size(void);
+/* mem: http_parser_size() bytes that the caller owns. limits: borrowed, outlives the parser. */
+http_parser *http_parser_init(void *mem, int side, const http_limits *limits);
+/* Begins the next message. Head strings go to `a`; when a head arrives over several reads its
+ * parts are gathered there too. a->max bounds it. */
+void http_parser_next(http_parser *p, arena *a);
+/* For responses: the request was HEAD, so no body follows whatever the head says. */
+void http_parser_no_body(http_parser *p);
+/* Feeds bytes; consumes some (*used) and returns one event. Call again with what is left until
+ * NEED_MORE. head and span are valid as said above. */
+typedef struct http_event {
+    size_t used;
+    http_head *head; /* from HEAD_DONE on */
+    tp_str span;
+    http_fault fault;
+} http_event;
+int http_parse(http_parser *p, tp_str in, http_event *ev);
+/* The peer closed its side: 0 = between messages, or a response whose body ends with the
+ * connection (HTTP_DONE is then due and *done = 1); -1 = in the middle of a message. */
+int http_parse_eof(http_parser *p, int *done);
+/* Has any byte of the current message been seen? (idle connection vs. slow head) */
+int http_parser_started(const http_parser *p);
+
+/* ---- Heads back to bytes. */
+const char *http_reason(int status); /* "OK", "Not Found"; "Unknown" where the registry has none */
+/* "HTTP/1.1 200 OK\r\n" to b. */
+int http_write_status(buf *b, int status);
+/* Appends "Name: value\r\n"; refuses (-1, nothing written) a name that is no token or a value with
+ * CR, LF or NUL: header injection ends here. */
+int http_write_header(buf *b, tp_str name, tp_str value);
+/* Is this header connection-level (RFC 9110 7.6.1: connection, te, transfer-encoding...)? */
+int http_is_hop_by_hop(tp_str lower_name);
+/* The size line of a chunk, "1a4\r\n", into out[20]; returns its length. */
+size_t http_chunk_head(char out[20], size_t n);
+/* The date header's value, RFC 9110 IMF-fixdate, 29 bytes without terminator. */
+void http_date(char out[30], int64_t unix_ms);
+#endif
