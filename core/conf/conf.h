@@ -1,0 +1,222 @@
+/* conf.d -> validated configuration. Reads every *.json of a directory in name order (JSON with
+ * comments and trailing commas), merges objects by name, checks types, ranges and references, fills
+ * defaults, resolves secrets. No plugin code runs; nothing is opened but the snippets and the secret
+ * files. [load] thread only. One table per section parses, defaults and documents it; the JSON
+ * Schema (conf_schema) is printed from the same tables. */
+#ifndef TP_CONF_CONF_H
+#define TP_CONF_CONF_H
+#include "base/arena.h"
+#include "base/base.h"
+#include "base/buf.h"
+#include "model/json.h"
+
+typedef struct conf_place { /* where something was written; file is NULL for a default */
+    const char *file;
+    uint32_t line, column;
+} conf_place;
+
+typedef struct conf_secret { /* a string, {"env": NAME} or {"file": PATH} (trailing LF cut) */
+    tp_str value;  /* ptr NULL: absent */
+    tp_str source; /* "env GROQ_API_KEY", "file /etc/x", "literal": for messages, never the value */
+} conf_secret;
+
+typedef struct conf_timeouts { /* milliseconds, 1 .. 86,400,000 */
+    int64_t connect_ms;    /* 5,000 */
+    int64_t first_byte_ms; /* request sent -> first byte of the answer; 60,000 */
+    int64_t idle_ms;       /* between two reads of an answer; 60,000 */
+    int64_t total_ms;      /* whole exchange with that upstream; 600,000 */
+} conf_timeouts;
+
+typedef struct conf_plugin { /* "plugins": {"acme": {"path": "acme.so"}}; a plugin that is not
+                                declared is looked up as <name>.so */
+    tp_str name;
+    tp_str path; /* resolved: beside the snippet first, then the plugin directory */
+    int32_t enabled, reserved;
+    conf_place place;
+} conf_plugin;
+
+typedef struct conf_provider {
+    tp_str name, plugin; /* plugin: name of a plugin; default: the provider's own name */
+    int32_t enabled;
+    int32_t dormant;     /* 1: needs a secret that is absent; dormant_why says which */
+    tp_str dormant_why;
+    tp_doc options;      /* JSON text as the plugin gets it; {} when absent. base_url and every other
+                            {"env": NAME, "default": X} in it is already resolved */
+    conf_place options_place;
+    tp_str base_url;     /* options.base_url, without trailing '/'; empty: none */
+    conf_secret api_key; /* absent and not asked for: key_needed 0 */
+    int32_t key_needed;  /* an api_key member was written */
+    int32_t http2;       /* "http": "2" (curl transport); "1.1" is the default */
+    tp_str proxy;        /* "proxy": URL, or "environment" */
+    tp_str ca_file;      /* "tls": {"ca_file": PATH}; empty: the system's */
+    tp_header *headers;  /* "headers": {"x-name": "value"}: sent with each request */
+    uint32_t header_count;
+    int32_t trust_level; /* 0 .. 3, default 0 */
+    int32_t max_connections; /* a worker, to this provider; default 0: no limit */
+    int32_t reserved;
+    conf_timeouts timeouts;
+    conf_place place;
+} conf_provider;
+
+enum { CONF_CAP_TOOLS = TP_NEED_TOOLS, CONF_CAP_VISION = TP_NEED_VISION, CONF_CAP_AUDIO = TP_NEED_AUDIO,
+       CONF_CAP_DOCUMENTS = TP_NEED_DOCUMENTS, CONF_CAP_SCHEMA = TP_NEED_SCHEMA,
+       CONF_CAP_REASONING = TP_NEED_REASONING, CONF_CAP_STREAMING = 1 << 16 };
+/* in snippets: "tools", "vision", "audio", "documents", "json_schema", "reasoning", "streaming" */
+
+typedef struct conf_price { /* one unit's price: nano-dollars a million units, exact; -1: none */
+    tp_str unit;            /* "prompt", "completion", "cache_read", "cache_write", "reasoning",
+                               "request", "image"...; in snippets: decimal strings, US dollars a unit */
+    int64_t nano_per_million;
+} conf_price;
+
+typedef struct conf_deployment {
+    tp_str provider, model; /* model: the upstream's own id */
+    tp_str id;              /* stable: "provider/model", or "id" as written */
+    tp_doc options;         /* the deployment's own, {} when absent */
+    int32_t enabled, weight; /* weight 1 .. 1000, default 1 */
+    int32_t speed;          /* 0 not said, 1 slow, 2 moderate, 3 fast */
+    int32_t quality;        /* 0 .. 100; -1: the model's */
+    int64_t tokens_per_second; /* -1: not known */
+    int64_t context_length, max_output_tokens; /* -1: the model's */
+    uint64_t capabilities; /* the model's unless written here */
+    conf_price *prices;
+    uint32_t price_count, provider_index; /* index into conf.providers */
+    conf_place place;
+} conf_deployment;
+
+typedef struct conf_model {
+    tp_str id, name, owned_by, description; /* owned_by: vendor; default the part before '/' of id,
+                                               else the first deployment's provider */
+    int64_t created;        /* Unix seconds, default 0 */
+    int64_t context_length, max_output_tokens; /* -1: not known */
+    uint64_t capabilities;  /* default: CONF_CAP_STREAMING */
+    int32_t quality;        /* 0 .. 100; default 50 */
+    int32_t enabled;
+    tp_str *aliases;        /* other names it answers to */
+    uint32_t alias_count, deployment_count;
+    conf_deployment *deployments;
+    conf_price *prices;     /* for deployments without prices of their own */
+    uint32_t price_count, reserved;
+    tp_str strategy;        /* name of a strategy; empty: routing.strategy */
+    conf_place place;
+} conf_model;
+
+typedef struct conf_strategy {
+    tp_str name, plugin;    /* default plugin: the strategy's own name */
+    int32_t enabled, reserved;
+    tp_doc options;
+    conf_place options_place, place;
+} conf_strategy;
+
+typedef struct conf_endpoint {
+    tp_str name, plugin;    /* default plugin: the endpoint's own name */
+    tp_str path;            /* under a surface's base path: "/chat/completions" */
+    int32_t enabled, reserved; /* method is POST */
+    tp_doc options;
+    conf_place options_place, place;
+} conf_endpoint;
+
+typedef struct conf_surface { /* see profile/; built in: "turnpike" at /v1 */
+    tp_str name, base_path; /* "/v1"; begins with '/', does not end with it */
+    int32_t enabled;
+    int32_t models_public;  /* GET /models without a key */
+    tp_str *endpoints;      /* names of endpoints mounted here; default: all */
+    uint32_t endpoint_count, hints_count;
+    tp_str *hints_keys;     /* body members that hold routing hints: "turnpike", "cailos" */
+    tp_str header_prefix;   /* "X-Turnpike" */
+    tp_str reply_id;        /* "chatcmpl-" */
+    int32_t reply_model;    /* CONF_MODEL_SERVED, CONF_MODEL_ASKED */
+    int32_t envelope;       /* CONF_ENVELOPE_* */
+    int32_t usage_always;   /* streams show usage although nobody asked */
+    int32_t unknown_model_status; /* 404 (default) or 400 */
+    conf_place place;
+} conf_surface;
+enum { CONF_MODEL_SERVED = 0, CONF_MODEL_ASKED = 1 };
+enum { CONF_ENVELOPE_OPENAI = 0,  /* {message, type, param, code} with nulls */
+       CONF_ENVELOPE_TYPED = 1,   /* {message, type, code: status} */
+       CONF_ENVELOPE_BARE = 2 };  /* {message, code: status} */
+
+typedef struct conf_key { /* admission.static_keys[] */
+    tp_str name;
+    conf_secret secret;     /* 16 .. 256 printable ASCII characters; "key" in snippets */
+    int32_t enabled, reserved;
+    tp_str *models;         /* allow-list: codenames or "provider/model"; none: all */
+    uint32_t model_count, reserved2;
+    conf_place place;
+} conf_key;
+
+typedef struct conf_listen {
+    tp_str host;            /* address or name; "::1" without brackets */
+    int32_t port;           /* 0: any */
+    int32_t tls;
+    tp_str cert_file, key_file;
+    conf_place place;
+} conf_listen;
+
+typedef struct conf_server {
+    conf_listen *listen;    /* default 127.0.0.1:8080 */
+    uint32_t listen_count;
+    int32_t workers;        /* 0: as many as cores (default) */
+    tp_str admin_socket;    /* path; default run_dir/admin.sock */
+    tp_str run_dir;         /* private images, socket; default <config dir>/../run */
+    tp_str plugin_dir;      /* default: beside the binary or the installed one (given by caller) */
+    tp_str access_log;      /* path, "-" (stdout) or empty: off */
+    int64_t max_body_bytes; /* 33,554,432 */
+    int64_t max_head_bytes; /* 65,536 */
+    int32_t max_target_bytes, max_headers; /* 8,192; 100 */
+    int32_t max_connections; /* 0: from the descriptor limit */
+    int32_t reserved;
+    int64_t head_timeout_ms;  /* 10,000: first byte of a head to its end */
+    int64_t body_timeout_ms;  /* 30,000: longest silence within a request body */
+    int64_t idle_timeout_ms;  /* 75,000: keep-alive */
+    int64_t drain_timeout_ms; /* 30,000: SIGTERM -> exit */
+    int64_t write_timeout_ms; /* 60,000: longest a client may take no byte */
+} conf_server;
+
+typedef struct conf_routing {
+    tp_str strategy;        /* default "ordered" */
+    int32_t max_attempts;   /* 1 .. 10, default 3 */
+    int32_t reserved;
+} conf_routing;
+
+typedef struct conf {
+    arena mem;              /* owns everything here */
+    tp_str dir;
+    conf_server server;
+    conf_routing routing;
+    tp_str log_level, log_file; /* "info"; empty: stderr */
+    tp_str store_path;      /* default <run_dir>/turnpike.db */
+    conf_plugin *plugins;     uint32_t plugin_count;
+    conf_provider *providers; uint32_t provider_count;
+    conf_model *models;       uint32_t model_count;
+    conf_strategy *strategies; uint32_t strategy_count;
+    conf_endpoint *endpoints; uint32_t endpoint_count;
+    conf_surface *surfaces;   uint32_t surface_count;
+    conf_key *keys;           uint32_t key_count;
+    tp_str *notices;          uint32_t notice_count; /* dormant providers and the like, for the log */
+} conf;
+
+typedef struct conf_env { /* the world outside, so that tests can replace it */
+    const char *(*getenv)(void *arg, const char *name); /* NULL: the process's own */
+    void *arg;
+    const char *plugin_dir; /* where <name>.so is looked up last */
+} conf_env;
+
+/* Reads and validates dir. NULL on error: err names file:line:column, what was expected and, for an
+ * unknown name, the nearest known one. The caller frees with conf_free. */
+conf *conf_load(const char *dir, const conf_env *env, tp_error *err);
+/* The same from memory (tests, fuzzing): files[i] is named names[i]. */
+conf *conf_load_texts(const char *const *names, const tp_str *texts, uint32_t count,
+                      const conf_env *env, tp_error *err);
+void conf_free(conf *c);
+/* Prints the JSON Schema (draft 2020-12) of a snippet to out. */
+int conf_schema(buf *out);
+
+/* Checks a JSON value against a JSON Schema as plugins write it in their manifests: type (also a
+ * list), properties, required, additionalProperties (default here: false when properties are
+ * given), enum, const, minimum, maximum, minLength, maxLength, pattern (prefix and suffix literals
+ * only are refused at load, see README), items, minItems, maxItems, default, description.
+ * 0, or TP_ERROR_CONFIG with a sentence that has the place: base's file, and line and column counted
+ * within it from base on. */
+int conf_check_options(const tp_doc *schema, const tp_doc *value, conf_place base, tp_error *err);
+#endif
