@@ -1,0 +1,17 @@
+/* Who are you, may you: before 100-continue and the body. Memory only, no I/O. [loop] */
+#ifndef TP_ADMIT_ADMIT_H
+#define TP_ADMIT_ADMIT_H
+#include "parse/http.h"
+#include "profile/profile.h"
+#include "world/world.h"
+
+typedef struct admit_principal {
+    const conf_key *key; /* NULL: nobody (public route); lives with the world */
+} admit_principal;
+/* 0 and *who; or -1 and *e (401 with the surface's words). Reads "Authorization: Bearer KEY" in time
+ * that does not depend on how much of a secret was right. */
+int admit_check(const world *w, const world_route *r, const http_head *h, admit_principal *who,
+                profile_error *e);
+/* May this key use this model (allow-list)? 0, or -1 and *e (403). */
+int admit_model(const admit_principal *who, tp_str model, arena *a, profile_error *e);
+#endif

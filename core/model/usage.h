@@ -1,0 +1,26 @@
+/* Usage: what a reply took, in disjoint classes of units; and money. */
+#ifndef TP_MODEL_USAGE_H
+#define TP_MODEL_USAGE_H
+#include "base/base.h"
+
+#define USAGE_CLASSES 12
+typedef struct usage_class {
+    char unit[24];  /* "prompt", "cache_read", "completion"...; terminated, cut to fit */
+    int64_t count;  /* total so far in the attempt's current step */
+} usage_class;
+typedef struct usage { /* 0 classes: nothing known */
+    usage_class classes[USAGE_CLASSES];
+    uint32_t count, reserved;
+} usage;
+/* Sets the total of a class; classes beyond USAGE_CLASSES are dropped (-1). */
+int usage_set(usage *u, tp_str unit, int64_t count);
+int64_t usage_get(const usage *u, tp_str unit); /* 0 when absent */
+void usage_add(usage *u, const usage *more);    /* class by class */
+
+/* Money: nano-dollars. count units at nano_per_million, rounded half up to a nano-dollar; saturates at
+ * INT64_MAX. Several classes: add count * nano_per_million first, round once. */
+__extension__ typedef __int128 money_exact; /* nano-dollars times a million: exact sums */
+int64_t money_round(money_exact sum); /* -> nano-dollars, half up */
+/* "0.00123" or "12": plain decimal, no exponent, no trailing zeros beyond the first decimal. */
+size_t money_print(char out[40], int64_t nano);
+#endif

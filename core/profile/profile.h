@@ -1,0 +1,24 @@
+/* Surfaces: what differs between the public APIs that one gateway serves: error envelope, header
+ * names, id shape, hints keys, model list. A surface is configuration; nothing here does I/O. [any] */
+#ifndef TP_PROFILE_PROFILE_H
+#define TP_PROFILE_PROFILE_H
+#include "base/buf.h"
+#include "conf/conf.h"
+
+typedef struct profile_error { /* an error that the gateway itself answers */
+    int32_t status;        /* HTTP */
+    int32_t retry_after_s; /* > 0: Retry-After */
+    tp_str type;           /* "invalid_request_error"...; empty: by status (profile_error_type) */
+    tp_str message, param, code; /* param, code: empty -> null */
+} profile_error;
+/* Canonical type of a status: 400 invalid_request_error, 401 authentication_error, 403
+ * permission_error, 404 not_found_error, 402 insufficient_credits, 413/414/415/431
+ * invalid_request_error, 429 rate_limit_error, 500 api_error, 502 upstream_error, 503
+ * service_unavailable_error, 504 timeout_error. */
+tp_str profile_error_type(int32_t status);
+/* The body in the surface's envelope (s NULL: Turnpike's own), e.g.
+ * {"error":{"message":"...","type":"...","param":null,"code":null}} */
+int profile_write_error(const conf_surface *s, const profile_error *e, buf *out);
+/* A reply id: prefix and 24 base62 characters from two random words. out: 64 bytes. */
+size_t profile_reply_id(const conf_surface *s, uint64_t r0, uint64_t r1, char out[64]);
+#endif

@@ -1,0 +1,85 @@
+/* The world: configuration, plugins, catalog and routes as one immutable, reference-counted value. A
+ * reload builds the next one beside it and swaps; an exchange keeps the one it began with. Built on
+ * the loader thread; read by any worker without a lock. */
+#ifndef TP_WORLD_WORLD_H
+#define TP_WORLD_WORLD_H
+#include "base/log.h"
+#include "base/map.h"
+#include "conf/conf.h"
+#include "model/origin.h"
+#include "plug/plug.h"
+
+typedef struct world_provider {
+    const conf_provider *conf;
+    const plug_instance *plugin; /* owned by the world; NULL: not usable */
+    up_origin origin;            /* host.len 0: it has no base_url (local replies only) */
+    int32_t usable, reserved;    /* enabled, not dormant, plugin there */
+} world_provider;
+
+typedef struct world_deployment {
+    const conf_deployment *conf;
+    const conf_model *model;     /* NULL: addressed as provider/model, not in the catalog */
+    const world_provider *provider;
+    uint64_t live_key;           /* hash of provider name, base URL, upstream model: live tables */
+    int64_t context_length, max_output_tokens; /* the model's where the deployment says none; -1 */
+    uint64_t capabilities;
+    int32_t quality, reserved;
+    const conf_price *prices;
+    uint32_t price_count, reserved2;
+} world_deployment;
+
+typedef struct world_model {
+    const conf_model *conf;
+    world_deployment *deployments; /* all enabled ones, usable or not */
+    uint32_t count, usable;        /* usable: how many can be used now */
+    const plug_instance *strategy;
+} world_model;
+
+enum { WORLD_ENDPOINT = 1, /* a plugin's */ WORLD_MODELS, /* GET list */ WORLD_MODEL, /* GET one */
+       WORLD_HEALTH /* GET /healthz, no key */ };
+typedef struct world_route {
+    int32_t kind;
+    int32_t is_public;             /* no key needed */
+    int32_t method, reserved;      /* HTTP_GET (and HEAD), HTTP_POST of parse/http.h */
+    const conf_surface *surface;   /* NULL for /healthz */
+    const conf_endpoint *endpoint; /* WORLD_ENDPOINT */
+    const plug_instance *plugin;
+} world_route;
+
+typedef struct world_key {
+    const conf_key *conf;
+    uint64_t digest; /* SipHash of the secret under world.key_hash */
+} world_key;
+
+typedef struct world {
+    _Atomic uint32_t refs;
+    uint32_t serial;             /* 1, 2, ... : which reload made it */
+    conf *conf;                  /* owned */
+    arena mem;                   /* owns the arrays below */
+    world_provider *providers;   uint32_t provider_count;
+    world_model *models;         uint32_t model_count;
+    map model_by_name;           /* ids and aliases -> world_model */
+    map provider_by_name;        /* -> world_provider */
+    map routes;                  /* full path -> world_route */
+    world_key *keys;             uint32_t key_count; /* open addressing by digest, power of two; conf NULL: empty */
+    uint64_t key_hash[2];        /* random, of this world */
+    plug_instance **instances;   uint32_t instance_count; /* owned */
+    const plug_instance *strategy; /* the default one */
+    int64_t created_unix_s;
+} world;
+
+/* Builds a world from c, which it takes (also on error). Loads and creates plugins. NULL with err. */
+world *world_new_take(conf *c, plug_loader *loader, uint32_t serial, const logger *log,
+                      tp_error *err);
+void world_ref(world *w);   /* [any] */
+/* [any] The last one frees; plugins are destroyed on the thread that does it. */
+void world_unref(world *w);
+
+/* The route of a path, or NULL. /v1/models/x: the rest after the prefix in *rest (else empty). A path
+ * known under another method is returned all the same: the caller answers 405 with Allow. */
+const world_route *world_route_find(const world *w, tp_str path, tp_str *rest);
+/* A name as a client writes it: a codename or alias -> *model; "provider/model" with a configured
+ * provider -> *direct, a deployment made in the arena. Neither: -1. */
+int world_model_find(const world *w, tp_str name, arena *a, const world_model **model,
+                     world_deployment **direct);
+#endif
