@@ -2,7 +2,9 @@
  * comments and trailing commas), merges objects by name, checks types, ranges and references, fills
  * defaults, resolves secrets. No plugin code runs; nothing is opened but the snippets and the secret
  * files. [load] thread only. One table per section parses, defaults and documents it; the JSON
- * Schema (conf_schema) is printed from the same tables. */
+ * Schema (conf_schema) and the reference (conf_reference) are printed from the same tables.
+ * Everything lies in conf.mem. Every tp_str has a NUL after its len bytes. Relative paths in a
+ * snippet start at the snippet's own directory; what is stored is absolute. */
 #ifndef TP_CONF_CONF_H
 #define TP_CONF_CONF_H
 #include "base/arena.h"
@@ -10,14 +12,17 @@
 #include "base/buf.h"
 #include "model/json.h"
 
+typedef struct conf_map conf_map; /* places in a text that had {"env": ...} members replaced */
 typedef struct conf_place { /* where something was written; file is NULL for a default */
     const char *file;
     uint32_t line, column;
+    const conf_map *map; /* of options: see conf_place_in; else NULL */
 } conf_place;
 
 typedef struct conf_secret { /* a string, {"env": NAME} or {"file": PATH} (trailing LF cut) */
     tp_str value;  /* ptr NULL: absent */
     tp_str source; /* "env GROQ_API_KEY", "file /etc/x", "literal": for messages, never the value */
+    tp_str missing; /* why it is absent: "environment variable GROQ_API_KEY is not set" */
 } conf_secret;
 
 typedef struct conf_timeouts { /* milliseconds, 1 .. 86,400,000 */
@@ -30,7 +35,8 @@ typedef struct conf_timeouts { /* milliseconds, 1 .. 86,400,000 */
 typedef struct conf_plugin { /* "plugins": {"acme": {"path": "acme.so"}}; a plugin that is not
                                 declared is looked up as <name>.so */
     tp_str name;
-    tp_str path; /* resolved: beside the snippet first, then the plugin directory */
+    tp_str path; /* resolved: beside the snippet first, then the plugin directory; empty: the file
+                    is nowhere, and nothing that is enabled uses it (enabled is 0 then) */
     int32_t enabled, reserved;
     conf_place place;
 } conf_plugin;
@@ -41,8 +47,9 @@ typedef struct conf_provider {
     int32_t dormant;     /* 1: needs a secret that is absent; dormant_why says which */
     tp_str dormant_why;
     tp_doc options;      /* JSON text as the plugin gets it; {} when absent. base_url and every other
-                            {"env": NAME, "default": X} in it is already resolved */
-    conf_place options_place;
+                            {"env": NAME, "default": X} in it is already resolved (null where the
+                            variable is absent and the provider is dormant or disabled) */
+    conf_place options_place; /* of the text's first byte, for conf_check_options */
     tp_str base_url;     /* options.base_url, without trailing '/'; empty: none */
     conf_secret api_key; /* absent and not asked for: key_needed 0 */
     int32_t key_needed;  /* an api_key member was written */
@@ -80,8 +87,9 @@ typedef struct conf_deployment {
     int64_t context_length, max_output_tokens; /* -1: the model's */
     uint64_t capabilities; /* the model's unless written here */
     conf_price *prices;
-    uint32_t price_count, provider_index; /* index into conf.providers */
-    conf_place place;
+    uint32_t price_count, provider_index; /* index into conf.providers. The provider may be dormant
+                                             or disabled: look there */
+    conf_place options_place, place;
 } conf_deployment;
 
 typedef struct conf_model {
@@ -97,7 +105,7 @@ typedef struct conf_model {
     conf_deployment *deployments;
     conf_price *prices;     /* for deployments without prices of their own */
     uint32_t price_count, reserved;
-    tp_str strategy;        /* name of a strategy; empty: routing.strategy */
+    tp_str strategy;        /* name of an enabled strategy; empty: routing.strategy */
     conf_place place;
 } conf_model;
 
@@ -120,7 +128,8 @@ typedef struct conf_surface { /* see profile/; built in: "turnpike" at /v1 */
     tp_str name, base_path; /* "/v1"; begins with '/', does not end with it */
     int32_t enabled;
     int32_t models_public;  /* GET /models without a key */
-    tp_str *endpoints;      /* names of endpoints mounted here; default: all */
+    tp_str *endpoints;      /* names of the enabled endpoints mounted here; when none are written:
+                               all that are enabled, already listed here */
     uint32_t endpoint_count, hints_count;
     tp_str *hints_keys;     /* body members that hold routing hints: "turnpike", "cailos" */
     tp_str header_prefix;   /* "X-Turnpike" */
@@ -140,7 +149,8 @@ typedef struct conf_key { /* admission.static_keys[] */
     tp_str name;
     conf_secret secret;     /* 16 .. 256 printable ASCII characters; "key" in snippets */
     int32_t enabled, reserved;
-    tp_str *models;         /* allow-list: codenames or "provider/model"; none: all */
+    tp_str *models;         /* allow-list: codenames or "provider/model"; none: all. Names of
+                               disabled models stay, so that the list never becomes empty */
     uint32_t model_count, reserved2;
     conf_place place;
 } conf_key;
@@ -174,7 +184,8 @@ typedef struct conf_server {
 } conf_server;
 
 typedef struct conf_routing {
-    tp_str strategy;        /* default "ordered" */
+    tp_str strategy;        /* name of an enabled strategy; default "ordered"; empty when there is
+                               none of that name: candidates in the order of the snippet */
     int32_t max_attempts;   /* 1 .. 10, default 3 */
     int32_t reserved;
 } conf_routing;
@@ -199,24 +210,45 @@ typedef struct conf {
 typedef struct conf_env { /* the world outside, so that tests can replace it */
     const char *(*getenv)(void *arg, const char *name); /* NULL: the process's own */
     void *arg;
-    const char *plugin_dir; /* where <name>.so is looked up last */
+    const char *plugin_dir; /* where <name>.so is looked up last, unless server.plugin_dir is set */
+    int (*exists)(void *arg, const char *path); /* is it a regular file? NULL: the file system's */
+    /* Reads a secret's file: 0, or an errno value. NULL: the file system. */
+    int (*read)(void *arg, const char *path, buf *out);
 } conf_env;
 
-/* Reads and validates dir. NULL on error: err names file:line:column, what was expected and, for an
- * unknown name, the nearest known one. The caller frees with conf_free. */
+/* Reads and validates dir, or dir/conf.d where there is one. NULL on error: err names
+ * file:line:column, what was expected and, for an unknown name, the nearest known one. The caller
+ * frees with conf_free. */
 conf *conf_load(const char *dir, const conf_env *env, tp_error *err);
-/* The same from memory (tests, fuzzing): files[i] is named names[i]. */
+/* The same from memory (tests, fuzzing): files[i] is named names[i]; count may be 0. */
 conf *conf_load_texts(const char *const *names, const tp_str *texts, uint32_t count,
                       const conf_env *env, tp_error *err);
-void conf_free(conf *c);
-/* Prints the JSON Schema (draft 2020-12) of a snippet to out. */
-int conf_schema(buf *out);
+void conf_free(conf *c); /* c may be NULL */
 
+/* "HOST:PORT", "[V6]:PORT" or ":PORT" (all addresses) -> out->host and port. host borrows from
+ * text. 0, or TP_ERROR_CONFIG with a sentence. */
+int conf_listen_parse(tp_str text, conf_listen *out, tp_error *err);
+
+/* Prints the JSON Schema (draft 2020-12) of a snippet to out. 0, or what buf_add returns. */
+int conf_schema(buf *out);
+/* Prints the reference of all sections, keys, types and defaults as Markdown. */
+int conf_reference(buf *out);
+
+/* The place of byte `at` of a text that begins at base. For options, pass their options_place: where
+ * a member was replaced by a value of the environment, the place is that of the {"env": ...}. */
+conf_place conf_place_in(conf_place base, tp_str text, uint32_t at);
+
+/* Is this a JSON Schema that conf_check_options can check by? 0, or TP_ERROR_CONFIG with a sentence
+ * that names the keyword and where in the schema it stands ("properties.region.pattern"). */
+int conf_check_schema(const tp_doc *schema, tp_error *err);
 /* Checks a JSON value against a JSON Schema as plugins write it in their manifests: type (also a
- * list), properties, required, additionalProperties (default here: false when properties are
- * given), enum, const, minimum, maximum, minLength, maxLength, pattern (prefix and suffix literals
- * only are refused at load, see README), items, minItems, maxItems, default, description.
- * 0, or TP_ERROR_CONFIG with a sentence that has the place: base's file, and line and column counted
- * within it from base on. */
+ * list), properties, required, additionalProperties (false by default at the root, and wherever
+ * properties are given), enum, const, minimum, maximum, exclusiveMinimum, exclusiveMaximum,
+ * minLength, maxLength (characters), pattern (a POSIX extended regular expression, matched anywhere
+ * in the bytes of the string unless anchored), items, minItems, maxItems. Annotations (title,
+ * description, default, examples, deprecated, format, $schema, $id, $comment...) are passed over; any
+ * other keyword is an error of the schema that names it, as conf_check_schema does.
+ * 0, or TP_ERROR_CONFIG with a sentence that begins with the place: base's file, and line and
+ * column counted within it from base on (see conf_place_in). */
 int conf_check_options(const tp_doc *schema, const tp_doc *value, conf_place base, tp_error *err);
 #endif
