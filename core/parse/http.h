@@ -40,8 +40,10 @@ typedef struct http_head {
 } http_head;
 tp_str http_header(const http_head *h, tp_str lower_name); /* first value, or STR_NONE */
 
-/* A request that must be refused: status (400, 405, 411, 413, 414, 417, 431, 501, 505) and why, a
- * static sentence. The connection is closed after the answer, always. */
+/* A message that must be refused: status (requests: 400, 405, 413, 414, 417, 431, 501, 503, 505;
+ * responses: always 502) and why, a static sentence. The connection is closed after the answer,
+ * always. A POST, PUT or PATCH that says no length is not refused here: its body is empty, and the
+ * caller who wants a 411 sees content_length == -1 && !chunked. */
 typedef struct http_fault {
     int32_t status;
     const char *why;
@@ -59,15 +61,19 @@ size_t http_parser_size(void);
 /* mem: http_parser_size() bytes that the caller owns. limits: borrowed, outlives the parser. */
 http_parser *http_parser_init(void *mem, int side, const http_limits *limits);
 /* Begins the next message. Head strings go to `a`; when a head arrives over several reads its
- * parts are gathered there too. a->max bounds it. */
+ * parts are gathered there too. a->max bounds it. Nothing is allocated before the first byte, so an
+ * idle connection costs the parser alone. `a` is not reset before the message is done. */
 void http_parser_next(http_parser *p, arena *a);
 /* For responses: the request was HEAD, so no body follows whatever the head says. */
 void http_parser_no_body(http_parser *p);
-/* Feeds bytes; consumes some (*used) and returns one event. Call again with what is left until
- * NEED_MORE. head and span are valid as said above. */
+/* Feeds bytes; consumes some (ev->used) and returns one event. Call again with what is left, also
+ * when nothing is left, until NEED_MORE, DONE or FAULT; the last two come again until
+ * http_parser_next or http_parser_init. However a message is cut over calls, the events are the same
+ * (spans of a body joined). Interim (1xx) responses are passed over without an event. */
 typedef struct http_event {
     size_t used;
-    http_head *head; /* from HEAD_DONE on */
+    http_head *head; /* from HEAD_DONE on; with a FAULT of 413 or 417 too, so that the caller can
+                        answer in the manner of that path. Else NULL */
     tp_str span;
     http_fault fault;
 } http_event;
@@ -75,20 +81,21 @@ int http_parse(http_parser *p, tp_str in, http_event *ev);
 /* The peer closed its side: 0 = between messages, or a response whose body ends with the
  * connection (HTTP_DONE is then due and *done = 1); -1 = in the middle of a message. */
 int http_parse_eof(http_parser *p, int *done);
-/* Has any byte of the current message been seen? (idle connection vs. slow head) */
+/* Has any byte of the current message been seen? (idle connection vs. slow head; the empty lines
+ * that may stand before a request do not count) */
 int http_parser_started(const http_parser *p);
 
 /* ---- Heads back to bytes. */
 const char *http_reason(int status); /* "OK", "Not Found"; "Unknown" where the registry has none */
-/* "HTTP/1.1 200 OK\r\n" to b. */
+/* Appends "HTTP/1.1 200 OK\r\n": 0, or what buf_add returns. */
 int http_write_status(buf *b, int status);
 /* Appends "Name: value\r\n"; refuses (-1, nothing written) a name that is no token or a value with
- * CR, LF or NUL: header injection ends here. */
+ * CR, LF or NUL: header injection ends here. Also what buf_reserve returns. */
 int http_write_header(buf *b, tp_str name, tp_str value);
 /* Is this header connection-level (RFC 9110 7.6.1: connection, te, transfer-encoding...)? */
 int http_is_hop_by_hop(tp_str lower_name);
 /* The size line of a chunk, "1a4\r\n", into out[20]; returns its length. */
-size_t http_chunk_head(char out[20], size_t n);
-/* The date header's value, RFC 9110 IMF-fixdate, 29 bytes without terminator. */
+size_t http_chunk_head(char out[20], size_t n); /* n = 0: "0\r\n", and the caller adds CRLF */
+/* The date header's value, RFC 9110 IMF-fixdate, 29 bytes and a NUL; years 1970 to 9999. */
 void http_date(char out[30], int64_t unix_ms);
 #endif
