@@ -36,7 +36,9 @@ typedef struct plug_out {
     tp_str sign_scheme, sign_params;   /* sign() */
     tp_status fail_status;             /* fail(): the first one */
     int32_t reserved2;
-    tp_str fail_param, fail_why;
+    tp_str fail_param, fail_why;       /* one line each, bounded, valid UTF-8 */
+    char *room, *room_end;             /* private: where the next copied bytes go, so that
+                                          neighbouring small writes become one seg */
 } plug_out;
 
 typedef struct plug_scan_memo {
@@ -52,12 +54,15 @@ typedef struct plug_scratch {
     plug_scan_memo memo[2]; /* the last texts scanned since the reset */
     uint32_t memo_next, reserved;
     const logger *log;      /* borrowed */
+    json_error scan_error;  /* private: of the last scan that failed; code 0: none */
 } plug_scratch;
+/* max: bytes of mem between two resets; what goes past it fails the call with TP_E_NOMEM. */
 void plug_scratch_init(plug_scratch *s, arena_pool *pool, size_t max, const logger *log);
+/* Ends the life of everything that calls put out since the last reset, and of the memo. */
 void plug_scratch_reset(plug_scratch *s);
 void plug_scratch_free(plug_scratch *s);
 /* Tells the memo of a document that was scanned elsewhere (the request body), so that scanning it
- * again is free. The tokens must outlive the scratch's next reset. */
+ * again is free. Text and tokens must live, unchanged, until the scratch's next reset. */
 void plug_scratch_know(plug_scratch *s, const tp_doc *d);
 
 typedef struct plug_call {
@@ -68,11 +73,16 @@ typedef struct plug_call {
     size_t keep_max;       /* most bytes that keep may still give in this call */
     uint32_t may;          /* PLUG_MAY_ bits */
     uint32_t borrowed_count;
-    tp_str borrowed[4];    /* bytes that outlive the call: referenced, not copied */
+    tp_str borrowed[4];    /* bytes that stay as they are until the scratch's next reset (body,
+                              frame): referenced, not copied; scans of them are remembered */
     tp_list parts;         /* tp_part, for attach */
+    tp_str who;            /* the instance's name, for the log; set by plug_invoke */
+    int32_t what;          /* PLUG_PARSE...; set by plug_invoke. 0: create */
+    uint32_t log_lines;    /* written by this call; set to 0 by plug_invoke */
 } plug_call;
 void plug_out_reset(plug_out *o);
-/* Appends to out as a host function would (the host's own events, headers and bytes). */
+/* Appends to out as a host function would (the host's own events, headers and bytes). 0, or
+ * TP_E_NOMEM. header and event reference what they are given; write does with copy 0. */
 int plug_out_write(plug_scratch *s, plug_out *o, tp_str bytes, int copy);
 int plug_out_header(plug_scratch *s, plug_out *o, tp_str name, tp_str value);
 tp_event *plug_out_event(plug_scratch *s, plug_out *o); /* zeroed, size set; NULL: out of memory */
@@ -100,7 +110,11 @@ typedef struct plug_invocation {
     int32_t broken;             /* END */
     int32_t reserved;
 } plug_invocation;
-/* Calls the plugin. Checks what it can cheaply check of the answer (framing known, order within
- * range and without repetition, used <= frame) and turns nonsense into TP_E_INTERNAL. */
+/* Calls the plugin. framing is TP_WHOLE and frame->used the whole frame unless it says otherwise.
+ * Checks what it can cheaply check of the answer (framing known, order within range and without
+ * repetition, used <= frame, build asked for something, an unknown status) and turns nonsense into
+ * TP_E_INTERNAL. When status is negative afterwards, out->failed is set and out->fail_why holds a
+ * sentence, the host's own if the plugin gave none. A plugin that called fail has failed, whatever
+ * it returned. After PARSE the operation's strings lie in borrowed bytes or in scratch memory. */
 void plug_invoke(plug_invocation *iv);
 #endif

@@ -1,0 +1,100 @@
+/* What a plugin may not put into a header or a path. A plugin is trusted with its request's bytes,
+ * not with the connection that they travel on. */
+#include "plug/plug_int.h"
+
+/* RFC 9110's tchar. */
+static int is_token_char(unsigned char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           (c && strchr("!#$%&'*+-.^_`|~", c));
+}
+
+/* Framing, the connection, and what the host itself says or must be able to undo. */
+static int is_hosts(tp_str name)
+{
+    static const tp_str names[] = {
+        {"te", 2}, {"host", 4}, {"expect", 6}, {"trailer", 7}, {"upgrade", 7}, {"connection", 10},
+        {"keep-alive", 10}, {"content-length", 14}, {"http2-settings", 14},
+        {"accept-encoding", 15}, {"transfer-encoding", 17}};
+    if (name.len > 6 && str_ieq(str_make(name.ptr, 6), STR("proxy-")))
+        return 1;
+    for (size_t i = 0; i < TP_COUNT(names); i++)
+        if (names[i].len == name.len && str_ieq(names[i], name))
+            return 1;
+    return 0;
+}
+
+const char *plug_check_header(tp_str name, tp_str value)
+{
+    if (name.len == 0 || name.len > 256)
+        return "a header's name has 1 to 256 bytes";
+    for (size_t i = 0; i < name.len; i++)
+        if (!is_token_char((unsigned char)name.ptr[i]))
+            return "a header's name may hold letters, digits and -_.!#$%&'*+^`|~ only";
+    if (is_hosts(name))
+        return "this header is the host's own to set; leave it out";
+    for (size_t i = 0; i < value.len; i++) {
+        unsigned char c = (unsigned char)value.ptr[i];
+        if ((c < 0x20 && c != '\t') || c == 0x7f)
+            return "a header's value may not hold control characters or line ends";
+    }
+    return NULL;
+}
+
+const char *plug_check_method(tp_str method)
+{
+    for (size_t i = 0; i < method.len; i++)
+        if (method.ptr[i] < 'A' || method.ptr[i] > 'Z')
+            return "a method is written in capital letters, such as POST";
+    if (method.len == 0 || method.len > 16)
+        return "a method has 1 to 16 letters";
+    if (str_eq(method, STR("CONNECT")) || str_eq(method, STR("TRACE")))
+        return "CONNECT and TRACE are not for plugins";
+    return NULL;
+}
+
+/* One character of a path, with %2e, %2f and %5c undone as a lenient server would. */
+static char path_char(tp_str s, size_t *i)
+{
+    char c = s.ptr[(*i)++];
+    if (c != '%' || *i + 2 > s.len)
+        return c;
+    char hi = s.ptr[*i], lo = (char)(s.ptr[*i + 1] | 0x20);
+    char plain = hi == '2' && lo == 'e' ? '.' : hi == '2' && lo == 'f' ? '/' :
+                 hi == '5' && lo == 'c' ? '\\' : 0;
+    if (!plain)
+        return c;
+    *i += 2;
+    return plain;
+}
+
+const char *plug_check_path(tp_str path)
+{
+    if (path.len == 0 || path.ptr[0] != '/')
+        return "a path begins with '/'; scheme and host come from the option base_url";
+    if (path.len > 8192)
+        return "a path has 8192 bytes at most";
+    size_t end = str_find(path, '?');
+    for (size_t i = 0; i < path.len; i++) {
+        unsigned char c = (unsigned char)path.ptr[i];
+        if (c <= 0x20 || c >= 0x7f)
+            return "a path may not hold spaces, control characters or bytes beyond ASCII; "
+                   "percent-encode them";
+        if (c == '#' || c == '\\')
+            return "a path may not hold '#' or '\\'; percent-encode them";
+    }
+    /* A path that climbs out would reach what lies beside the configured base URL, with its
+     * secret; one that begins with "//" could be read as another host. */
+    char before = 0;
+    tp_str s = str_make(path.ptr, end);
+    for (size_t i = 0; i < s.len;) {
+        int raw = s.ptr[i] == '/';
+        char c = path_char(s, &i);
+        if (c == '.' && before == '.')
+            return "a path may not hold \"..\", also not percent-encoded";
+        if (raw && before == '/')
+            return "a path may not hold \"//\"";
+        before = c;
+    }
+    return NULL;
+}

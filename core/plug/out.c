@@ -1,0 +1,92 @@
+/* What a call puts out: arrays that grow by doubling in scratch memory. */
+#include <string.h>
+#include "plug/call.h"
+
+#define ROOM 1008u /* two rooms and their alignment fill one pooled chunk of an arena */
+
+void plug_out_reset(plug_out *o)
+{
+    *o = (plug_out){0};
+}
+
+/* Room for one more item, or NULL. The old array stays behind in the arena. */
+static void *grow(arena *a, void *items, uint32_t count, uint32_t *cap, size_t size)
+{
+    if (TP_LIKELY(count < *cap))
+        return items;
+    uint32_t more = *cap ? *cap * 2 : 8;
+    if (more < *cap)
+        return NULL;
+    void *p = arena_alloc(a, more * size);
+    if (!p)
+        return NULL;
+    if (count)
+        memcpy(p, items, count * size);
+    *cap = more;
+    return p;
+}
+
+/* Copies bytes to where they join the bytes copied before, if there is room for that. */
+static const char *copy_bytes(plug_scratch *s, plug_out *o, tp_str bytes)
+{
+    if (TP_UNLIKELY((size_t)(o->room_end - o->room) < bytes.len)) {
+        if (bytes.len > ROOM / 2) /* its own piece; the room stays for small ones */
+            return arena_dup(&s->mem, bytes.ptr, bytes.len);
+        char *room = arena_alloc(&s->mem, ROOM);
+        if (!room)
+            return NULL;
+        o->room = room;
+        o->room_end = room + ROOM;
+    }
+    char *p = o->room;
+    memcpy(p, bytes.ptr, bytes.len);
+    o->room += bytes.len;
+    return p;
+}
+
+int plug_out_write(plug_scratch *s, plug_out *o, tp_str bytes, int copy)
+{
+    if (bytes.len == 0)
+        return 0;
+    if (copy) {
+        bytes.ptr = copy_bytes(s, o, bytes);
+        if (!bytes.ptr)
+            return TP_E_NOMEM;
+    }
+    if (o->seg_count) {
+        tp_str *last = &o->segs[o->seg_count - 1];
+        if (last->ptr + last->len == bytes.ptr) {
+            last->len += bytes.len;
+            o->bytes += bytes.len;
+            return 0;
+        }
+    }
+    tp_str *segs = grow(&s->mem, o->segs, o->seg_count, &o->seg_cap, sizeof(*segs));
+    if (!segs)
+        return TP_E_NOMEM;
+    o->segs = segs;
+    segs[o->seg_count++] = bytes;
+    o->bytes += bytes.len;
+    return 0;
+}
+
+int plug_out_header(plug_scratch *s, plug_out *o, tp_str name, tp_str value)
+{
+    tp_header *h = grow(&s->mem, o->headers, o->header_count, &o->header_cap, sizeof(*h));
+    if (!h)
+        return TP_E_NOMEM;
+    o->headers = h;
+    h[o->header_count++] = (tp_header){name, value};
+    return 0;
+}
+
+tp_event *plug_out_event(plug_scratch *s, plug_out *o)
+{
+    tp_event *e = grow(&s->mem, o->events, o->event_count, &o->event_cap, sizeof(*e));
+    if (!e)
+        return NULL;
+    o->events = e;
+    e += o->event_count++;
+    *e = (tp_event){.size = sizeof(*e)};
+    return e;
+}
