@@ -12,15 +12,17 @@ typedef struct usage { /* 0 classes: nothing known */
     usage_class classes[USAGE_CLASSES];
     uint32_t count, reserved;
 } usage;
-/* Sets the total of a class; classes beyond USAGE_CLASSES are dropped (-1). */
+/* Sets the total of a class; classes beyond USAGE_CLASSES are dropped (-1). A unit's name is cut to
+ * 23 bytes, here and when it is looked up. All functions here: [any], no allocation. */
 int usage_set(usage *u, tp_str unit, int64_t count);
 int64_t usage_get(const usage *u, tp_str unit); /* 0 when absent */
-void usage_add(usage *u, const usage *more);    /* class by class */
+void usage_add(usage *u, const usage *more);    /* class by class; sums stop at INT64_MAX */
 
 /* Money: nano-dollars. count units at nano_per_million, rounded half up to a nano-dollar; saturates at
  * INT64_MAX. Several classes: add count * nano_per_million first, round once. */
 __extension__ typedef __int128 money_exact; /* nano-dollars times a million: exact sums */
 int64_t money_round(money_exact sum); /* -> nano-dollars, half up */
-/* "0.00123" or "12": plain decimal, no exponent, no trailing zeros beyond the first decimal. */
+/* "0.00123", "12" or "-0.5" dollars: plain decimal, no exponent, no trailing zeros, no bare point;
+ * terminated. Returns the length. */
 size_t money_print(char out[40], int64_t nano);
 #endif

@@ -1,0 +1,80 @@
+#include "catalog/catalog.h"
+
+#include "base/str.h"
+
+int64_t catalog_price(const conf_price *prices, uint32_t count, tp_str unit)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (str_eq(prices[i].unit, unit))
+            return prices[i].nano_per_million;
+    return -1;
+}
+
+int64_t catalog_price_or(const conf_price *prices, uint32_t count, tp_str unit)
+{
+    int64_t own = catalog_price(prices, count, unit);
+    if (own >= 0)
+        return own;
+    if (str_eq(unit, STR("cache_read")) || str_eq(unit, STR("cache_write")))
+        return catalog_price(prices, count, STR("prompt"));
+    if (str_eq(unit, STR("reasoning")))
+        return catalog_price(prices, count, STR("completion"));
+    return -1;
+}
+
+size_t catalog_price_print(char out[40], int64_t nano_per_million)
+{
+    /* One nano-dollar a million units is 1e-15 dollars a unit: fifteen decimals are exact. */
+    const uint64_t one = 1000000000000000u;
+    uint64_t whole = (uint64_t)nano_per_million / one, part = (uint64_t)nano_per_million % one;
+    char digits[24];
+    size_t n = 0, at = 0;
+    do {
+        digits[n++] = (char)('0' + whole % 10);
+        whole /= 10;
+    } while (whole);
+    while (n)
+        out[at++] = digits[--n];
+    if (part)
+        out[at++] = '.';
+    for (uint64_t place = one / 10; part; place /= 10) {
+        out[at++] = (char)('0' + part / place);
+        part %= place;
+    }
+    out[at] = 0;
+    return at;
+}
+
+catalog_terms catalog_terms_of(const conf_model *m, const conf_deployment *d)
+{
+    catalog_terms t = {
+        .context_length = d->context_length,
+        .max_output_tokens = d->max_output_tokens,
+        .capabilities = d->capabilities,
+        .quality = d->quality,
+        .prices = d->prices,
+        .price_count = d->price_count,
+    };
+    if (t.context_length < 0)
+        t.context_length = m->context_length;
+    if (t.max_output_tokens < 0)
+        t.max_output_tokens = m->max_output_tokens;
+    if (t.quality < 0)
+        t.quality = m->quality;
+    if (t.price_count == 0) {
+        t.prices = m->prices;
+        t.price_count = m->price_count;
+    }
+    return t;
+}
+
+catalog_cap catalog_capability(uint32_t i)
+{
+    static const catalog_cap caps[] = {
+        {CONF_CAP_TOOLS, {"tools", 5}},         {CONF_CAP_VISION, {"vision", 6}},
+        {CONF_CAP_AUDIO, {"audio", 5}},         {CONF_CAP_DOCUMENTS, {"documents", 9}},
+        {CONF_CAP_SCHEMA, {"json_schema", 11}}, {CONF_CAP_REASONING, {"reasoning", 9}},
+        {CONF_CAP_STREAMING, {"streaming", 9}},
+    };
+    return i < TP_COUNT(caps) ? caps[i] : (catalog_cap){0, {NULL, 0}};
+}

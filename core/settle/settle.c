@@ -1,0 +1,94 @@
+#include "settle/settle.h"
+
+#include "base/str.h"
+#include "catalog/catalog.h"
+
+static money_exact amount(int64_t count, int64_t price)
+{
+    return count > 0 && price > 0 ? (money_exact)count * price : 0;
+}
+
+int64_t settle_cost(const world_deployment *d, const usage *u)
+{
+    if (!d || u->count == 0)
+        return 0;
+    money_exact sum = 0;
+    int counted_request = 0;
+    for (uint32_t i = 0; i < u->count; i++) {
+        tp_str unit = str_of(u->classes[i].unit);
+        counted_request |= str_eq(unit, STR("request"));
+        sum += amount(u->classes[i].count, catalog_price_or(d->prices, d->price_count, unit));
+    }
+    if (!counted_request)
+        sum += amount(1, catalog_price(d->prices, d->price_count, STR("request")));
+    return money_round(sum);
+}
+
+/* The dearest way in which a prompt (or a completion) token may be counted. */
+static int64_t dearest(const world_deployment *d, const tp_str *units, uint32_t count)
+{
+    int64_t most = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        int64_t price = catalog_price_or(d->prices, d->price_count, units[i]);
+        most = TP_MAX(most, price);
+    }
+    return most;
+}
+
+static int64_t prompt_most(const world_deployment *d, const tp_operation *op)
+{
+    if (op->prompt_tokens >= 0)
+        return op->prompt_tokens;
+    /* No tokenizer makes more tokens than bytes. */
+    int64_t bytes = op->body.text.len > INT64_MAX ? INT64_MAX : (int64_t)op->body.text.len;
+    return d->context_length >= 0 ? TP_MIN(bytes, d->context_length) : bytes;
+}
+
+static int64_t output_most(const world_deployment *d, const tp_operation *op)
+{
+    int64_t most = op->max_output_tokens;
+    int64_t limit = d->max_output_tokens >= 0 ? d->max_output_tokens : d->context_length;
+    if (most < 0)
+        most = limit >= 0 ? limit : SETTLE_OUTPUT_UNKNOWN;
+    else if (limit >= 0)
+        most = TP_MIN(most, limit);
+    return most;
+}
+
+/* What parse said that other units (images, seconds) may come to. */
+static money_exact announced(const world_deployment *d, const tp_list *events)
+{
+    static const tp_str by_tokens[] = {{"prompt", 6}, {"cache_read", 10}, {"cache_write", 11},
+                                       {"completion", 10}, {"reasoning", 9}, {"request", 7}};
+    money_exact sum = 0;
+    for (uint32_t i = 0; i < events->count; i++) {
+        const tp_event *e =
+            (const tp_event *)(const void *)((const char *)events->ptr + (size_t)i * events->stride);
+        if (e->kind != TP_EV_USAGE)
+            continue;
+        int known = 0;
+        for (uint32_t k = 0; k < TP_COUNT(by_tokens); k++)
+            known |= str_eq(e->name, by_tokens[k]);
+        if (!known)
+            sum += amount(e->number, catalog_price(d->prices, d->price_count, e->name));
+    }
+    return sum;
+}
+
+int64_t settle_hold(const world_deployment *d, const tp_operation *op)
+{
+    static const tp_str in[] = {{"prompt", 6}, {"cache_read", 10}, {"cache_write", 11}};
+    static const tp_str out[] = {{"completion", 10}, {"reasoning", 9}};
+    if (!d || d->price_count == 0)
+        return 0;
+    int64_t choices = op->choices ? (int64_t)op->choices : 1;
+    money_exact sum = amount(prompt_most(d, op), dearest(d, in, TP_COUNT(in)));
+    /* Both factors are below 2^63, and choices below 2^32: capped before they are multiplied, the
+     * sum stays far from the end of 128 bits. */
+    money_exact each = amount(output_most(d, op), dearest(d, out, TP_COUNT(out)));
+    money_exact cap = (money_exact)INT64_MAX * 1000000;
+    sum += each > cap / choices ? cap : each * choices;
+    sum += amount(1, catalog_price(d->prices, d->price_count, STR("request")));
+    sum += announced(d, &op->prompt);
+    return money_round(sum);
+}
