@@ -4,6 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 void buf_init(buf *b, size_t max)
 {
@@ -65,27 +68,67 @@ int buf_printf(buf *b, const char *fmt, ...)
     return rc;
 }
 
+/* Writes the escape of c, which has one, at o; returns its length: 2 or 6. */
+static size_t json_escape(char *o, unsigned char c)
+{
+    static const char letter[32] = {['\b'] = 'b', ['\f'] = 'f', ['\n'] = 'n',
+                                    ['\r'] = 'r', ['\t'] = 't'};
+    static const char digit[] = "0123456789abcdef";
+    o[0] = '\\';
+    o[1] = (char)(c >= 0x20 ? c : letter[c]);
+    if (o[1])
+        return 2;
+    memcpy(o + 1, "u00", 3);
+    o[4] = digit[c >> 4];
+    o[5] = digit[c & 15];
+    return 6;
+}
+
 int buf_json_string(buf *b, tp_str s)
 {
-    int rc = buf_add(b, "\"", 1);
-    size_t from = 0;
-    for (size_t i = 0; rc == 0 && i < s.len; i++) {
-        unsigned char c = (unsigned char)s.ptr[i];
-        if (c >= 0x20 && c != '"' && c != '\\')
+    const size_t before = b->len, n = s.len;
+    int rc = n > SIZE_MAX - 2 ? TP_ERROR_LIMIT : buf_reserve(b, n + 2);
+    if (rc)
+        return rc;
+    b->ptr[b->len++] = '"';
+    /* Always: room for the rest as it is and the closing quote. So bytes are copied a block at a
+     * time before anyone has looked at them, and only an escape asks for more. */
+    for (size_t i = 0; i < n;) {
+        char *o = b->ptr + b->len;
+#ifdef __SSE2__
+        if (n - i >= 16) {
+            __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(s.ptr + i));
+            __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1f)), v);
+            __m128i odd = _mm_or_si128(low, _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')),
+                                                         _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'))));
+            unsigned mask = (unsigned)_mm_movemask_epi8(odd);
+            unsigned run = mask ? (unsigned)__builtin_ctz(mask) : 16;
+            _mm_storeu_si128((__m128i *)(void *)o, v);
+            b->len += run;
+            i += run;
+            if (!mask)
+                continue;
+            o += run;
+        }
+#endif
+        unsigned char c = (unsigned char)s.ptr[i++];
+        if (c >= 0x20 && c != '"' && c != '\\') {
+            *o = (char)c;
+            b->len++;
             continue;
-        rc = buf_add(b, s.ptr + from, i - from);
-        from = i + 1;
-        if (rc)
-            break;
-        const char *at = strchr("\bb\ff\nn\rr\tt\"\"\\\\", c);
-        if (c && at)
-            rc = buf_printf(b, "\\%c", at[1]);
-        else
-            rc = buf_printf(b, "\\u%04x", c);
+        }
+        char escape[6];
+        size_t len = json_escape(escape, c);
+        rc = buf_reserve(b, len + (n - i) + 1);
+        if (rc) {
+            b->len = before;
+            return rc;
+        }
+        memcpy(b->ptr + b->len, escape, sizeof(escape) <= b->cap - b->len ? sizeof(escape) : len);
+        b->len += len;
     }
-    if (rc == 0)
-        rc = buf_add(b, s.ptr + from, s.len - from);
-    return rc ? rc : buf_add(b, "\"", 1);
+    b->ptr[b->len++] = '"';
+    return 0;
 }
 
 void buf_shift(buf *b, size_t n)

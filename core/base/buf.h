@@ -14,7 +14,8 @@ int buf_reserve(buf *b, size_t n);
 int buf_add(buf *b, const void *p, size_t n);
 int buf_adds(buf *b, tp_str s);
 int buf_printf(buf *b, const char *fmt, ...) TP_PRINTF(2, 3);
-int buf_json_string(buf *b, tp_str s); /* s quoted and escaped as JSON; s is UTF-8 */
+/* s quoted and escaped as JSON; s is UTF-8. On an error b is as it was. */
+int buf_json_string(buf *b, tp_str s);
 void buf_shift(buf *b, size_t n);      /* drops the first n bytes */
 static inline tp_str buf_str(const buf *b)
 {

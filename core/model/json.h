@@ -1,7 +1,9 @@
 /* The JSON scanner: one pass validates a text (RFC 8259, UTF-8, no NUL escape, no duplicate key,
  * bounded depth and count) and writes a tape of tp_token, in text order (see plugin.h). Nothing is
  * decoded and nothing is copied: tokens are offsets into the text. Numbers keep their spelling.
- * All functions: [any] thread, no I/O, no allocation but what is said. */
+ * All functions: [any] thread, no I/O, no allocation but what is said. (The scan allocates the
+ * tape, and for an object of more than 32 keys, or with keys that have escapes or are long, a table
+ * that it frees again.) Nothing is read beyond text.len. */
 #ifndef TP_MODEL_JSON_H
 #define TP_MODEL_JSON_H
 #include "base/arena.h"
@@ -13,7 +15,7 @@ typedef struct json_tape {
     tp_token *tokens;
     uint32_t count, cap;
     uint32_t max;      /* most tokens of one text; 0: JSON_MAX_TOKENS */
-    uint32_t max_depth; /* 0: JSON_MAX_DEPTH */
+    uint32_t max_depth; /* 0: JSON_MAX_DEPTH; 512 at most */
 } json_tape;
 #define JSON_MAX_TOKENS (4u << 20)
 #define JSON_MAX_DEPTH 128u
@@ -32,6 +34,9 @@ typedef struct json_error {
  * space around the value is allowed. tape->tokens is overwritten. */
 int json_scan(tp_str text, json_tape *tape, json_error *err);
 void json_tape_free(json_tape *tape);
+/* Gives the tape's memory back if it has room for more than `keep` tokens (16 bytes each), so that
+ * one large text does not stay for ever. The tape stays usable; its tokens are gone. */
+void json_tape_trim(json_tape *tape, uint32_t keep);
 /* The tape as a document that borrows the text and the tape's tokens. */
 static inline tp_doc json_doc(tp_str text, const json_tape *tape)
 {
@@ -64,9 +69,12 @@ tp_str json_string(const tp_doc *d, uint32_t t, arena *a);
 int json_string_is(const tp_doc *d, uint32_t t, tp_str s);
 /* Exact integer (digits, optional minus; 1.0 and 1e3 are not): 0, or -1 (no integer, or beyond). */
 int json_int(const tp_doc *d, uint32_t t, int64_t *out);
-int json_double(const tp_doc *d, uint32_t t, double *out); /* for range checks; locale-free */
+/* The nearest double, whatever the locale; beyond its range an infinity. For range checks: 0, or
+ * -1 (no number, or out of memory for one of over 127 characters). */
+int json_double(const tp_doc *d, uint32_t t, double *out);
 int json_bool(const tp_doc *d, uint32_t t, int *out);
-/* Does this number token hold an integer value that OpenAI's API would take for one (1 or 1.0)? */
+/* Does this number token hold an integer value that OpenAI's API would take for one (1, 1.0 or
+ * 10e-1)? Of any size: whether it fits is for json_int or json_double to say. */
 int json_is_integer(const tp_doc *d, uint32_t t);
 /* Writes s (UTF-8) with JSON escapes and quotes. */
 int json_quote(buf *b, tp_str s);
