@@ -340,7 +340,7 @@ static void run(struct load *l)
     struct epoll_event ev[512];
     l->began = clock_ns();
     uint64_t limit = l->began + (uint64_t)l->o.timeout_s * 1000000000u;
-    while (l->finished < l->o.streams || l->o.hold) {
+    while (l->finished < l->o.streams) {
         uint64_t now = clock_ns();
         if (now >= limit) {
             time_out(l);
@@ -369,7 +369,7 @@ static void usage(void)
             "usage: sse-load [--streams N] [--ramp N] [--body FILE | --model NAME] [--auth KEY]\n"
             "                [--hold] [--timeout SECONDS] http://HOST:PORT/PATH\n"
             "Opens N streams (1), at most --ramp new ones a second (1000), and waits for their ends.\n"
-            "--hold prints 'ready' when all are streaming and goes on until SIGTERM or SIGINT;\n"
+            "--hold prints 'ready' when all are streaming; SIGTERM or SIGINT then end the run early.\n"
             "SIGUSR1 begins the measurement of gaps anew. Prints a JSON summary; exits 0 when every\n"
             "stream was complete (with --hold: when none failed).\n");
 }
