@@ -12,6 +12,7 @@
 #ifndef TP_DISPATCH_EXCHANGE_H
 #define TP_DISPATCH_EXCHANGE_H
 #include "admit/admit.h"
+#include "base/hash.h"
 #include "parse/frame.h"
 #include "plug/call.h"
 #include "route/route.h"
@@ -95,17 +96,18 @@ typedef struct dispatch_env { /* one a worker; borrowed by its exchanges */
     route_table *live;
     arena_pool *pool;
     rng random;
-    const char *server_name;  /* "turnpike/0.1.0": User-Agent to upstreams */
+    const char *user_agent;  /* to upstreams: "turnpike/0.1.0" */
     size_t max_reply_bytes;   /* a whole reply; also one SSE event, held events. 64 MiB */
     uint32_t active, serial;  /* exchanges alive; counts up for ids */
     /* One run at a time: its calls and what they put out. */
     plug_call call;
     plug_out out;             /* of the current call */
     plug_out client;          /* written for the client in this run */
+    plug_out client_before;   /* as it was before the current CALL render */
     plug_invocation iv;
+    tp_frame frame;
     tp_now now;
-    tp_header *respond_headers;
-    uint32_t respond_count, reserved;
+    dispatch_actions *act;    /* of the current run */
 } dispatch_env;
 
 typedef struct dispatch_upstream { /* the request to start; lives until release_request */
@@ -124,13 +126,15 @@ struct exchange { /* fields are dispatch's own but for req, up, world, request_i
     arena req;               /* request memory: head, body tokens, plan, upstream request */
     arena mem;               /* lasts as long as the exchange */
     dispatch_upstream up;
-    tp_str request_id;       /* in mem */
+    tp_str request_id;       /* in mem, as are method and path: for the record */
+    tp_str method, path;
 
     uint8_t state, asking, committed, client_over;
-    uint8_t up_active, up_fin, streaming, relay;
+    uint8_t up_active, up_fin, streaming, relay; /* up_fin: 1 complete, 2 broken */
     uint8_t gone, held, settled, recorded;
     uint8_t local, local_cut, released, is_head;
-    uint8_t responded, finished, in_frame, strict;
+    uint8_t responded, finished, strict, ask_later; /* ask_later: the port answers by an input */
+    uint8_t outcome, used, reserved1[2];
     int32_t after_ask;       /* state to enter when the answer is there */
 
     const world_route *route;
@@ -147,6 +151,8 @@ struct exchange { /* fields are dispatch's own but for req, up, world, request_i
     void *endpoint_state, *provider_state;
     uint32_t provider_state_cap, step;
     size_t keep_left;
+    size_t chunk_used;       /* TP_CHUNKS: of whole, to be dropped before the next call */
+    tp_str served, dropped;  /* in mem: the model that answered; fields that were not carried */
 
     framer frames;
     buf whole;               /* a whole reply, or an error body, that came in pieces */
@@ -156,7 +162,6 @@ struct exchange { /* fields are dispatch's own but for req, up, world, request_i
     const http_head *up_head;
     stream_held events;
     stream_tally tally;
-    uint32_t frame_count, reserved3;
 
     tp_str local_body;       /* a local reply's bytes; local_at: how many were delivered */
     size_t local_at;

@@ -1,0 +1,96 @@
+/* CALLs: how the machine asks a plugin, and what the plugin may use. */
+#include "dispatch/dispatch_int.h"
+
+#include <string.h>
+
+int dispatch_ask_call(exchange *x, int what, const plug_instance *on, void *state, uint32_t may,
+                      int then)
+{
+    dispatch_env *env = x->env;
+    plug_out *out = what == PLUG_RENDER ? &env->client : &env->out;
+    if (what == PLUG_RENDER)
+        env->client.failed = 0, env->client_before = env->client;
+    else
+        plug_out_reset(out);
+    env->call = (plug_call){
+        .pub = {.size = sizeof(tp_call),
+                .now_ms = env->now.unix_ms,
+                .seed = rng_next(&env->random),
+                .state = state},
+        .scratch = env->scratch,
+        .out = out,
+        .keep = &x->mem,
+        .keep_max = x->keep_left,
+        .may = may,
+    };
+    /* Passing on what lies in the body or in the bytes that just came is free. */
+    if (x->op.body.text.len)
+        env->call.borrowed[env->call.borrowed_count++] = x->op.body.text;
+    if (env->iv.frame && what == PLUG_DATA)
+        env->call.borrowed[env->call.borrowed_count++] = env->iv.frame->data;
+    env->iv.what = what;
+    env->iv.on = on;
+    env->iv.call = &env->call;
+    env->iv.status = TP_E_INTERNAL;
+    x->asking = ASK_CALL;
+    x->after_ask = then;
+    return STAY;
+}
+
+int dispatch_call_failed(const exchange *x)
+{
+    return x->env->iv.status < 0 || x->env->iv.call->out->failed;
+}
+
+int dispatch_render(exchange *x, const tp_event *e, uint32_t n, int then)
+{
+    x->env->iv.list = (tp_list){e, n, sizeof(tp_event)};
+    return dispatch_ask_call(x, PLUG_RENDER, x->route->plugin, x->endpoint_state,
+                             PLUG_MAY_WRITE | PLUG_MAY_STATUS, then);
+}
+
+/* What the client is to see of the reply as a whole: always the first event that render gets. */
+static tp_event start_event(exchange *x)
+{
+    const conf_surface *s = x->route->surface;
+    tp_event e = {.size = sizeof(e), .kind = TP_EV_START, .number = x->start_unix_ms / 1000};
+    if (!x->reply_id_len)
+        x->reply_id_len = (uint32_t)profile_reply_id(s, rng_next(&x->env->random),
+                                                     rng_next(&x->env->random), x->reply_id);
+    e.id = str_make(x->reply_id, x->reply_id_len);
+    if (s && s->reply_model == CONF_MODEL_ASKED)
+        e.name = x->asked;
+    else if (!x->relay && x->on)
+        e.name = x->served.len ? x->served : x->on->conf->model;
+    if (s && s->usage_always)
+        e.flags |= TP_EV_SHOW_USAGE;
+    return e;
+}
+
+int dispatch_render_all(exchange *x, const tp_event *last, int then)
+{
+    uint32_t n = 0;
+    tp_event *list;
+    if (!x->streaming && stream_join(&x->events, &x->mem) != 0)
+        stream_clear(&x->events); /* render then says that nothing came */
+    list = arena_alloc(&x->env->scratch->mem, (x->events.count + 2) * sizeof(*list));
+    if (!list)
+        return dispatch_render(x, last, last != NULL, then);
+    list[n++] = start_event(x);
+    if (x->events.count)
+        memcpy(&list[n], x->events.events, x->events.count * sizeof(*list));
+    n += x->events.count;
+    if (last)
+        list[n++] = *last;
+    return dispatch_render(x, list, n, then);
+}
+
+void dispatch_drop_render(exchange *x)
+{
+    plug_out *c = &x->env->client;
+    const plug_out *b = &x->env->client_before;
+    c->seg_count = b->seg_count;
+    c->bytes = b->bytes;
+    c->header_count = b->header_count;
+    c->http_status = b->http_status;
+}

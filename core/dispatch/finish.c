@@ -1,0 +1,276 @@
+/* The end of a life: errors, settling, the last bytes, the record. */
+#include "dispatch/dispatch_int.h"
+
+#include <string.h>
+
+#define LINGER_US 1000000 /* how long a finished stream may take to end its HTTP message */
+
+/* ---- Errors. */
+
+int dispatch_fail(exchange *x, int32_t status, tp_str type, tp_str param, tp_str message, tp_str code)
+{
+    x->fault = (profile_error){.status = status,
+                               .type = arena_str(&x->mem, type),
+                               .param = arena_str(&x->mem, param),
+                               .message = arena_str(&x->mem, message),
+                               .code = arena_str(&x->mem, code)};
+    return dispatch_answer_fault(x);
+}
+
+int dispatch_fail_with(exchange *x, const profile_error *e)
+{
+    int32_t retry = e->retry_after_s;
+    x->fault = (profile_error){.status = e->status,
+                               .retry_after_s = retry,
+                               .type = arena_str(&x->mem, e->type),
+                               .param = arena_str(&x->mem, e->param),
+                               .message = arena_str(&x->mem, e->message),
+                               .code = arena_str(&x->mem, e->code)};
+    return dispatch_answer_fault(x);
+}
+
+int dispatch_answer_fault(exchange *x)
+{
+    dispatch_upstream_over(x, 0);
+    x->outcome = SETTLE_FAILED;
+    x->tally.terminal = STREAM_ERROR;
+    x->pending = STR_NONE;
+    stream_clear(&x->events);
+    return dispatch_settle(x);
+}
+
+static int32_t code_of_status(int32_t status)
+{
+    switch (status) {
+    case 400:
+        return TP_ERR_INVALID;
+    case 401:
+        return TP_ERR_AUTH;
+    case 403:
+        return TP_ERR_FORBIDDEN;
+    case 404:
+        return TP_ERR_NOT_FOUND;
+    case 429:
+        return TP_ERR_RATE;
+    case 503:
+        return TP_ERR_OVERLOADED;
+    case 504:
+        return TP_ERR_TIMEOUT;
+    default:
+        return TP_ERR_UPSTREAM;
+    }
+}
+
+static tp_event error_event(const exchange *x)
+{
+    const profile_error *f = &x->fault;
+    return (tp_event){.size = sizeof(tp_event),
+                      .kind = TP_EV_ERROR,
+                      .code = code_of_status(f->status),
+                      .number = f->retry_after_s > 0 ? (int64_t)f->retry_after_s * 1000 : -1,
+                      .id = f->code,
+                      .name = f->type.len ? f->type : profile_error_type(f->status),
+                      .text = f->message,
+                      .param = f->param};
+}
+
+/* The error in the surface's envelope: nothing was sent before it. */
+static int write_envelope(exchange *x)
+{
+    dispatch_env *env = x->env;
+    buf b;
+    char retry[16];
+    buf_init(&b, 1u << 20);
+    if (profile_write_error(x->route ? x->route->surface : NULL, &x->fault, &b) == 0)
+        plug_out_write(env->scratch, &env->client, buf_str(&b), 1);
+    buf_free(&b);
+    plug_out_header(env->scratch, &env->client, STR("Content-Type"), STR("application/json"));
+    if (x->fault.retry_after_s > 0) {
+        int32_t s = x->fault.retry_after_s;
+        char *p = retry + sizeof(retry);
+        do
+            *--p = (char)('0' + s % 10);
+        while ((s /= 10) != 0);
+        plug_out_header(env->scratch, &env->client, STR("Retry-After"),
+                        str_make(p, (size_t)(retry + sizeof(retry) - p)));
+    }
+    env->client.http_status = x->fault.status;
+    dispatch_take_render(x);
+    return dispatch_finish(x);
+}
+
+/* ---- Settling comes before the last bytes. */
+
+int dispatch_settle(exchange *x)
+{
+    static const dispatch_input none = {.kind = IN_SETTLED};
+    if (x->tally.terminal == STREAM_ENDED)
+        x->outcome = SETTLE_COMPLETED;
+    stream_step(&x->tally);
+    if (!x->held || x->settled)
+        return dispatch_on_settled(x, &none);
+    x->cost_nano = x->on && x->outcome != SETTLE_FAILED ? settle_cost(x->on, &x->tally.used) : 0;
+    x->asking = ASK_SETTLE;
+    x->after_ask = ST_SETTLED;
+    return STAY;
+}
+
+static int end_of_life(exchange *x)
+{
+    settle_record r;
+    if (!x->recorded && x->env->ports.record) {
+        dispatch_record_of(x, &r);
+        x->env->ports.record(x->env->ports.arg, x, &r);
+    }
+    x->recorded = 1;
+    x->env->act->release_request = 1;
+    return ST_DONE;
+}
+
+int dispatch_on_settled(exchange *x, const dispatch_input *in)
+{
+    (void)in;
+    x->settled = 1;
+    x->held = 0;
+    if (x->gone)
+        return end_of_life(x);
+    if (x->tally.terminal == STREAM_ENDED) {
+        tp_event end = {.size = sizeof(end), .kind = TP_EV_END};
+        if (x->committed)
+            return dispatch_render(x, arena_dup(&x->env->scratch->mem, &end, sizeof(end)), 1,
+                                   ST_LAST);
+        return dispatch_render_all(x, &end, ST_LAST);
+    }
+    if (!x->op.size) /* no endpoint has seen it yet */
+        return write_envelope(x);
+    tp_event error = error_event(x);
+    return dispatch_render(x, arena_dup(&x->env->scratch->mem, &error, sizeof(error)), 1, ST_LAST);
+}
+
+int dispatch_on_last(exchange *x, const dispatch_input *in)
+{
+    (void)in;
+    if (!dispatch_call_failed(x)) {
+        dispatch_take_render(x);
+        return dispatch_finish(x);
+    }
+    dispatch_drop_render(x);
+    if (x->responded) { /* it can only be broken off, so that it does not look complete */
+        x->env->act->broken = 1;
+        x->outcome = SETTLE_FAILED;
+        dispatch_upstream_over(x, 0);
+        return end_of_life(x);
+    }
+    if (x->tally.terminal != STREAM_ERROR) {
+        x->outcome = SETTLE_FAILED;
+        x->fault = (profile_error){
+            .status = 500, .message = STR("The endpoint's plugin could not write the reply.")};
+    }
+    return write_envelope(x);
+}
+
+/* ---- Response. */
+
+static void named_header(exchange *x, const char *suffix, tp_str value)
+{
+    tp_str prefix = x->route && x->route->surface ? x->route->surface->header_prefix
+                                                  : STR("X-Turnpike");
+    size_t n = strlen(suffix);
+    char *p = arena_alloc(&x->env->scratch->mem, prefix.len + n);
+    if (!p || !value.len)
+        return;
+    memcpy(p, prefix.ptr, prefix.len);
+    memcpy(p + prefix.len, suffix, n);
+    plug_out_header(x->env->scratch, &x->env->client, str_make(p, prefix.len + n), value);
+}
+
+int dispatch_take_render(exchange *x)
+{
+    dispatch_env *env = x->env;
+    if (x->responded)
+        return 0;
+    x->responded = 1;
+    x->status_sent = env->client.http_status ? env->client.http_status : 200;
+    env->act->respond = 1;
+    env->act->status = x->status_sent;
+    plug_out_header(env->scratch, &env->client, STR("X-Request-Id"), x->request_id);
+    if (x->on && x->outcome != SETTLE_FAILED)
+        named_header(x, "-Provider", x->on->provider->conf->name);
+    named_header(x, "-Dropped", x->dropped);
+    return 0;
+}
+
+int dispatch_finish(exchange *x)
+{
+    x->env->act->finish = 1;
+    x->finished = 1;
+    end_of_life(x);
+    if (x->up_active) {
+        x->phase_due = x->env->now.mono_us + LINGER_US;
+        x->total_due = x->local_due = INT64_MAX;
+        return ST_LINGER;
+    }
+    dispatch_upstream_over(x, 0);
+    return ST_DONE;
+}
+
+int dispatch_on_linger(exchange *x, const dispatch_input *in)
+{
+    if (in->kind == IN_UP_REPLY && in->fin)
+        x->up_active = 0;
+    else if (in->kind == IN_UP_FAILED)
+        x->up_active = 0;
+    else if (in->kind != IN_TIMER || x->env->now.mono_us < x->phase_due)
+        return STAY;
+    dispatch_upstream_over(x, 0);
+    return ST_DONE;
+}
+
+int dispatch_gone(exchange *x)
+{
+    x->gone = 1;
+    dispatch_upstream_over(x, 0);
+    x->pending = STR_NONE;
+    if (x->finished)
+        return ST_DONE;
+    x->outcome = SETTLE_CANCELLED;
+    if (x->asking) /* its answer is awaited, then this is called again */
+        return STAY;
+    if (!x->held || x->settled)
+        return end_of_life(x);
+    stream_step(&x->tally);
+    x->cost_nano = x->on ? settle_cost(x->on, &x->tally.used) : 0;
+    x->asking = ASK_SETTLE;
+    x->after_ask = ST_SETTLED;
+    return STAY;
+}
+
+void dispatch_record_of(const exchange *x, settle_record *r)
+{
+    const world_route *route = x->route;
+    int64_t now = x->env->now.mono_us;
+    *r = (settle_record){
+        .generation = str_make(x->reply_id, x->reply_id_len),
+        .upstream_id = x->upstream_id,
+        .request_id = x->request_id,
+        .key = x->who.key ? x->who.key->name : STR_NONE,
+        .surface = route && route->surface ? route->surface->name : STR_NONE,
+        .endpoint = route && route->endpoint ? route->endpoint->name : STR_NONE,
+        .model_asked = x->asked,
+        .model_served = x->on ? x->on->conf->model : STR_NONE,
+        .provider = x->on ? x->on->provider->conf->name : STR_NONE,
+        .method = x->method,
+        .path = x->path,
+        .unix_ms = x->start_unix_ms,
+        .latency_us = now - x->start_us,
+        .first_token_us = x->first_us >= 0 ? x->first_us - x->start_us : -1,
+        .bytes_in = x->bytes_in,
+        .bytes_out = x->bytes_out + (int64_t)x->env->client.bytes,
+        .used = x->tally.used,
+        .cost_nano = x->settled ? x->cost_nano : 0,
+        .status = x->status_sent,
+        .outcome = x->outcome ? x->outcome : SETTLE_COMPLETED,
+        .attempts = x->attempts,
+        .streamed = x->streaming,
+        .finish = x->tally.finish};
+}

@@ -1,0 +1,338 @@
+/* From the head to the plan: route, admission, body, operation, candidates, hold. */
+#include "dispatch/dispatch_int.h"
+
+#include <string.h>
+
+static int valid_request_id(tp_str s)
+{
+    if (s.len == 0 || s.len > 128)
+        return 0;
+    for (size_t i = 0; i < s.len; i++)
+        if (s.ptr[i] <= ' ' || s.ptr[i] > '~' || s.ptr[i] == '"' || s.ptr[i] == '\\')
+            return 0;
+    return 1;
+}
+
+static void name_request(exchange *x)
+{
+    tp_str given = x->head->known[HTTP_H_REQUEST_ID];
+    if (valid_request_id(given))
+        x->request_id = arena_str(&x->mem, given);
+    else
+        x->request_id = arena_printf(&x->mem, "req-%016llx%04x",
+                                     (unsigned long long)rng_next(&x->env->random),
+                                     (unsigned)(++x->env->serial & 0xffff));
+}
+
+/* The surface whose base path holds this path: its envelope serves an unknown path too. */
+static const conf_surface *surface_of(const world *w, tp_str path)
+{
+    const conf_surface *best = NULL;
+    for (uint32_t i = 0; i < w->conf->surface_count; i++) {
+        const conf_surface *s = &w->conf->surfaces[i];
+        if (s->enabled && str_starts(path, s->base_path) &&
+            (path.len == s->base_path.len || path.ptr[s->base_path.len] == '/') &&
+            (!best || s->base_path.len > best->base_path.len))
+            best = s;
+    }
+    return best;
+}
+
+static int is_json_type(tp_str type)
+{
+    tp_str t = str_trim(str_make(type.ptr, str_find(type, ';')));
+    return str_ieq(t, STR("application/json")) ||
+           (t.len > 5 && str_ieq(str_skip(t, t.len - 5), STR("+json")));
+}
+
+/* Checks answer 0, or 1 and the state that the refusal leads to. */
+static int check_method(exchange *x, int *next)
+{
+    const http_head *h = x->head;
+    int ok = x->route->method == HTTP_GET ? h->method == HTTP_GET || h->method == HTTP_HEAD
+                                          : h->method == x->route->method;
+    if (ok)
+        return 0;
+    plug_out_header(x->env->scratch, &x->env->client, STR("Allow"),
+                    x->route->method == HTTP_GET ? STR("GET, HEAD") : STR("POST"));
+    tp_str why = arena_printf(&x->mem, "Method %.*s is not allowed for %.*s.",
+                              STR_ARG(h->method_text), STR_ARG(h->path));
+    *next = dispatch_fail(x, 405, STR_NONE, STR_NONE, why, STR("method_not_allowed"));
+    return 1;
+}
+
+static int check_body_kind(exchange *x, int *next)
+{
+    const http_head *h = x->head;
+    tp_str type = h->known[HTTP_H_CONTENT_TYPE], coding = h->known[HTTP_H_CONTENT_ENCODING];
+    if (h->content_length < 0 && !h->chunked) {
+        *next = dispatch_fail(x, 411, STR_NONE, STR_NONE,
+                      STR("A body is needed: send Content-Length or Transfer-Encoding: chunked."),
+                      STR("length_required"));
+        return 1;
+    }
+    if (type.ptr && !is_json_type(type)) {
+        *next = dispatch_fail(x, 415, STR_NONE, STR_NONE,
+                      arena_printf(&x->mem, "Content-Type '%.*s' is not supported here; send "
+                                            "application/json.", STR_ARG(type)),
+                      STR("unsupported_media_type"));
+        return 1;
+    }
+    if (coding.len && !str_ieq(coding, STR("identity"))) {
+        *next = dispatch_fail(x, 415, STR_NONE, STR_NONE,
+                      arena_printf(&x->mem, "Content-Encoding '%.*s' is not supported; send the "
+                                            "body as it is.", STR_ARG(coding)),
+                      STR("unsupported_content_encoding"));
+        return 1;
+    }
+    return 0;
+}
+
+int dispatch_on_head(exchange *x, const dispatch_input *in)
+{
+    profile_error e;
+    int next = ST_DONE;
+    x->head = in->head;
+    x->is_head = x->head->method == HTTP_HEAD;
+    name_request(x);
+    x->method = arena_str(&x->mem, x->head->method_text);
+    x->path = arena_str(&x->mem, x->head->path);
+    x->route = world_route_find(x->world, x->head->path, &x->rest);
+    if (!x->route) {
+        static const world_route nowhere;
+        world_route *r = arena_zalloc(&x->mem, sizeof(*r));
+        if (r)
+            r->surface = surface_of(x->world, x->head->path);
+        x->route = r ? r : &nowhere;
+        tp_str why = arena_printf(&x->mem, "Unknown path %.*s; see the API reference for what is "
+                                           "served.", STR_ARG(x->head->path));
+        return dispatch_fail(x, 404, STR_NONE, STR_NONE, why, STR("unknown_path"));
+    }
+    if (admit_check(x->world, x->route, x->head, &x->who, &e) != 0) {
+        plug_out_header(x->env->scratch, &x->env->client, STR("WWW-Authenticate"), STR("Bearer"));
+        return dispatch_fail_with(x, &e);
+    }
+    if (check_method(x, &next))
+        return next;
+    if (x->route->kind != WORLD_ENDPOINT) {
+        x->asking = ASK_MANAGE;
+        x->after_ask = ST_MANAGED;
+        return STAY;
+    }
+    if (check_body_kind(x, &next))
+        return next;
+    tp_str strict = http_header(x->head, STR("x-turnpike-strict"));
+    x->strict = str_ieq(strict, STR("true")) || str_eq(strict, STR("1"));
+    x->env->act->read_body = 1;
+    return ST_BODY;
+}
+
+int dispatch_on_managed(exchange *x, const dispatch_input *in)
+{
+    dispatch_env *env = x->env;
+    plug_out_header(env->scratch, &env->client, STR("Content-Type"), str_of(in->what));
+    plug_out_write(env->scratch, &env->client, in->bytes, 1);
+    env->client.http_status = in->code;
+    dispatch_take_render(x);
+    return dispatch_finish(x);
+}
+
+/* ---- Body. */
+
+/* Removes the hints members from the text, with the comma that belonged to them; the text is the
+ * exchange's own copy. The number that were cut. */
+static int cut_hints(exchange *x, tp_str *text, const tp_doc *d)
+{
+    const conf_surface *s = x->route->surface;
+    char *base = (char *)(uintptr_t)text->ptr;
+    int cuts = 0;
+    size_t shift = 0;
+    if (!s || !s->hints_count || json_kind(d, 0) != TP_OBJECT)
+        return 0;
+    /* Members in text order; each cut moves the rest down, so later places move by shift. */
+    for (uint32_t key = 1; key < d->count; key = d->tokens[key + 1].next) {
+        const tp_token *k = &d->tokens[key], *v = &d->tokens[key + 1];
+        int hit = 0;
+        for (uint32_t i = 0; i < s->hints_count && !hit; i++)
+            hit = json_string_is(d, key, s->hints_keys[i]);
+        if (!hit)
+            continue;
+        size_t from = k->at - shift, to = v->at + v->len - shift, end = text->len;
+        size_t after = to;
+        while (after < end && memchr(" \t\r\n", base[after], 4))
+            after++;
+        if (after < end && base[after] == ',') { /* its own comma goes */
+            to = after + 1;
+        } else { /* the last member: the comma before it goes */
+            size_t before = from;
+            while (before > 0 && memchr(" \t\r\n", base[before - 1], 4))
+                before--;
+            if (before > 0 && base[before - 1] == ',')
+                from = before - 1;
+        }
+        memmove(base + from, base + to, end - to);
+        text->len -= to - from;
+        shift += to - from;
+        cuts++;
+    }
+    return cuts;
+}
+
+static int scan_body(exchange *x, tp_str body, tp_doc *d, int *next)
+{
+    json_error je = {0};
+    tp_str text = body;
+    int rc = json_scan_doc(text, &x->env->scratch->tape, &x->req, d, &je);
+    if (rc == 0 && cut_hints(x, &text, d))
+        rc = json_scan_doc(text, &x->env->scratch->tape, &x->req, d, &je);
+    if (rc == 0)
+        return 0;
+    tp_str why = rc == TP_E_NOMEM || rc == JSON_E_NOMEM
+                     ? STR("The request is too large to be held in memory now; try again later.")
+                     : arena_printf(&x->mem, "The request body is not valid JSON: %s (line %u, "
+                                             "column %u).", je.what ? je.what : "", je.line,
+                                    je.column);
+    if (rc == TP_E_NOMEM || rc == JSON_E_NOMEM)
+        *next = dispatch_fail(x, 503, STR_NONE, STR_NONE, why, STR_NONE);
+    else
+        *next = dispatch_fail(x, 400, STR_NONE, STR_NONE, why, STR("invalid_json"));
+    return 1;
+}
+
+static int body_failed(exchange *x, const dispatch_input *in)
+{
+    return dispatch_fail(x, in->code, STR_NONE, STR_NONE, str_of(in->what), STR_NONE);
+}
+
+int dispatch_on_body(exchange *x, const dispatch_input *in)
+{
+    if (in->kind == IN_BODY_FAILED)
+        return body_failed(x, in);
+    if (in->kind != IN_BODY)
+        return STAY;
+    tp_doc d;
+    int next = ST_DONE;
+    x->bytes_in = (int64_t)in->bytes.len;
+    if (scan_body(x, in->bytes, &d, &next))
+        return next;
+    x->op = (tp_operation){.size = sizeof(tp_operation),
+                           .flags = x->strict ? TP_STRICT : 0,
+                           .format = x->route->plugin->endpoint->format,
+                           .max_output_tokens = -1,
+                           .prompt_tokens = -1,
+                           .choices = 1,
+                           .body = d};
+    plug_scratch_know(x->env->scratch, &d);
+    tp_request *r = arena_zalloc(&x->req, sizeof(*r));
+    uint32_t size = x->route->plugin->endpoint->state_size;
+    x->endpoint_state = size ? arena_zalloc(&x->mem, size) : NULL;
+    if (!r || (size && !x->endpoint_state))
+        return dispatch_fail(x, 503, STR_NONE, STR_NONE, STR("The gateway is out of memory."),
+                             STR_NONE);
+    *r = (tp_request){.size = sizeof(*r),
+                      .method = x->head->method_text,
+                      .path = x->head->path,
+                      .query = x->head->query,
+                      .type = STR("application/json"),
+                      .body = d};
+    x->env->iv.request = r;
+    x->env->iv.operation = &x->op;
+    return dispatch_ask_call(x, PLUG_PARSE, x->route->plugin, x->endpoint_state,
+                             PLUG_MAY_WRITE | PLUG_MAY_EMIT, ST_PARSED);
+}
+
+/* An error that a plugin put into words with fail(). */
+static int plugin_refused(exchange *x, const char *fallback)
+{
+    const plug_out *o = x->env->iv.call->out;
+    tp_status st = o->failed ? o->fail_status : x->env->iv.status;
+    tp_str why = o->failed && o->fail_why.len ? o->fail_why : str_of(fallback);
+    if (st == TP_E_INPUT || st == TP_E_UNSUPPORTED)
+        return dispatch_fail(x, 400, STR_NONE, o->fail_param, why, STR_NONE);
+    if (st == TP_E_NOMEM)
+        return dispatch_fail(x, 503, STR_NONE, STR_NONE, STR("The gateway is out of memory."),
+                             STR_NONE);
+    return dispatch_fail(x, 500, STR_NONE, STR_NONE, why, STR_NONE);
+}
+
+/* The endpoint wrote a body of its own (a repair): it takes the client's place. */
+static int take_new_body(exchange *x, tp_doc *into)
+{
+    const plug_out *o = &x->env->out;
+    char *p = arena_alloc(&x->req, o->bytes ? o->bytes : 1);
+    tp_str text = {p, 0};
+    if (!p)
+        return TP_E_NOMEM;
+    for (uint32_t i = 0; i < o->seg_count; i++) {
+        memcpy(p + text.len, o->segs[i].ptr, o->segs[i].len);
+        text.len += o->segs[i].len;
+    }
+    return json_scan_doc(text, &x->env->scratch->tape, &x->req, into, NULL);
+}
+
+int dispatch_on_parsed(exchange *x, const dispatch_input *in)
+{
+    profile_error e;
+    (void)in;
+    if (dispatch_call_failed(x))
+        return plugin_refused(x, "The request is not one that this endpoint takes.");
+    if (x->env->out.seg_count && take_new_body(x, &x->op.body) != 0)
+        return dispatch_fail(x, 500, STR_NONE, STR_NONE,
+                             STR("The endpoint plugin wrote a body that is not valid JSON."),
+                             STR_NONE);
+    x->asked = arena_str(&x->mem, x->op.model);
+    x->streaming = (x->op.flags & TP_STREAM) != 0;
+    if (admit_model(&x->who, x->op.model, &x->mem, &e) != 0 ||
+        route_candidates(x->world, x->route->surface, &x->op, x->env->live, &x->req, &x->plan, &e))
+        return dispatch_fail_with(x, &e);
+    for (uint32_t i = 0; i < x->plan.candidate_count; i++)
+        x->plan.candidates[i].cost = settle_hold(x->plan.of[i], &x->op);
+    /* What parse emitted is the prompt; its bytes last for this run, and so does the question. */
+    x->op.prompt =
+        (tp_list){x->env->out.events, x->env->out.event_count, sizeof(tp_event)};
+    if (!x->plan.strategy) { /* as configured */
+        x->env->iv.status = TP_OK;
+        x->env->iv.order_count = 0;
+        return dispatch_on_ranked(x, NULL);
+    }
+    tp_rank *order = arena_zalloc(&x->env->scratch->mem,
+                                  x->plan.candidate_count * sizeof(*order));
+    if (!order)
+        return dispatch_fail(x, 503, STR_NONE, STR_NONE, STR("The gateway is out of memory."),
+                             STR_NONE);
+    x->env->iv.operation = &x->op;
+    x->env->iv.list =
+        (tp_list){x->plan.candidates, x->plan.candidate_count, sizeof(tp_candidate)};
+    x->env->iv.order = order;
+    x->env->iv.order_count = x->plan.candidate_count;
+    return dispatch_ask_call(x, PLUG_RANK, x->plan.strategy, NULL, 0, ST_RANKED);
+}
+
+int dispatch_on_ranked(exchange *x, const dispatch_input *in)
+{
+    profile_error e;
+    (void)in;
+    x->op.prompt = (tp_list){0};
+    if (route_ranked(&x->plan, &x->env->iv, (uint32_t)x->world->conf->routing.max_attempts, &x->req,
+                     &e) != 0)
+        return dispatch_fail_with(x, &e);
+    for (uint32_t i = 0; i < x->plan.order_count; i++)
+        x->cost_nano = TP_MAX(x->cost_nano, settle_hold(x->plan.order[i], &x->op));
+    x->asking = ASK_HOLD;
+    x->after_ask = ST_HELD;
+    return STAY;
+}
+
+int dispatch_on_held(exchange *x, const dispatch_input *in)
+{
+    if (in->kind == IN_REFUSED) {
+        if (in->code == 402)
+            return dispatch_fail(x, 402, STR("insufficient_credits"), STR_NONE,
+                                 STR("Insufficient credits. Please add funds to your account."),
+                                 STR("insufficient_credits"));
+        return dispatch_fail(x, 503, STR_NONE, STR_NONE,
+                             STR("The ledger is not available; try again later."), STR_NONE);
+    }
+    x->held = 1;
+    return ST_ATTEMPT;
+}
