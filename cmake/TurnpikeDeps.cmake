@@ -19,4 +19,6 @@ else()
   add_library(tp_llhttp STATIC ${LLHTTP_SRC}/llhttp.c ${LLHTTP_SRC}/http.c ${LLHTTP_SRC}/api.c)
   target_include_directories(tp_llhttp SYSTEM PUBLIC ${LLHTTP_INC})
   target_compile_options(tp_llhttp PRIVATE -w)
+  # Without it a CR and any byte ends a chunk's size line. Releases from 9 on know no other mode.
+  target_compile_definitions(tp_llhttp PRIVATE LLHTTP_STRICT_MODE=1)
 endif()

@@ -58,7 +58,7 @@ tp_str http_header(const http_head *h, tp_str lower_name)
     return STR_NONE;
 }
 
-/* ---- llhttp's callbacks. Outside of AT_HEAD they speak of trailers, which are dropped. */
+/* ---- llhttp's callbacks. It sees whole heads, and chunks up to the last one's size line. */
 
 static http_parser *parser_of(llhttp_t *ll)
 {
@@ -69,8 +69,6 @@ static int on_field(llhttp_t *ll, const char *at, size_t n)
 {
     http_parser *p = parser_of(ll);
     http_head *h = p->head;
-    if (p->at != AT_HEAD)
-        return 0;
     if (h->header_count == p->lines)
         return HPE_USER;
     char *name = (char *)(uintptr_t)at; /* in our own copy of the head */
@@ -88,8 +86,6 @@ static int on_value(llhttp_t *ll, const char *at, size_t n)
 {
     http_parser *p = parser_of(ll);
     http_head *h = p->head;
-    if (p->at != AT_HEAD)
-        return 0;
     if (h->header_count == 0 || h->headers[h->header_count - 1].value.len != 0)
         return HPE_USER;
     h->headers[h->header_count - 1].value = str_trim(str_make(at, n));
@@ -116,18 +112,11 @@ static int on_body(llhttp_t *ll, const char *at, size_t n)
     return n ? HPE_PAUSED : 0;
 }
 
-static int on_complete(llhttp_t *ll)
-{
-    parser_of(ll)->at = AT_DONE;
-    return HPE_PAUSED;
-}
-
 static const llhttp_settings_t settings = {.on_header_field = on_field,
                                            .on_header_value = on_value,
                                            .on_headers_complete = on_head_complete,
                                            .on_chunk_header = on_chunk,
-                                           .on_body = on_body,
-                                           .on_message_complete = on_complete};
+                                           .on_body = on_body};
 
 static int head_error(http_parser *p, llhttp_errno_t err)
 {
@@ -180,17 +169,6 @@ typedef struct said { /* what header lines said, beyond http_head */
     uint8_t close, keep, te_unknown;
 } said;
 
-static int transfer_encoding(http_parser *p, http_head *h, said *s, tp_str v)
-{
-    if (h->known[HTTP_H_TRANSFER_ENCODING].ptr)
-        return http_refuse(p, 400, "transfer-encoding must not come twice");
-    if (str_ieq(v, STR("chunked")))
-        h->chunked = 1;
-    else
-        s->te_unknown = 1;
-    return 0;
-}
-
 static int judge_header(http_parser *p, http_head *h, said *s, int kind, tp_str v)
 {
     int again = h->known[kind].ptr != NULL;
@@ -212,8 +190,10 @@ static int judge_header(http_parser *p, http_head *h, said *s, int kind, tp_str 
             return http_refuse(p, 400, "content-length must be one decimal number of bytes");
         break;
     case HTTP_H_TRANSFER_ENCODING:
-        if (transfer_encoding(p, h, s, v) != 0)
-            return -1;
+        if (!again && str_ieq(v, STR("chunked")))
+            h->chunked = 1;
+        else /* several lines are one list, and a list is more than chunked alone */
+            s->te_unknown = 1;
         break;
     case HTTP_H_CONNECTION:
         s->close |= (uint8_t)list_has(v, STR("close"));

@@ -10,7 +10,7 @@
 #include "parse/http.h"
 #include "parse/http_llhttp.h"
 
-enum { AT_HEAD, AT_LENGTH, AT_CHUNKED, AT_CLOSE, AT_END, AT_DONE, AT_FAULT };
+enum { AT_HEAD, AT_LENGTH, AT_CHUNKED, AT_TRAILERS, AT_CLOSE, AT_END, AT_DONE, AT_FAULT };
 
 struct http_parser {
     llhttp_t ll;               /* of this head, and of a chunked body */
@@ -22,16 +22,16 @@ struct http_parser {
     uint32_t line, seen;       /* offsets into the head: of the line at hand; searched so far */
     uint32_t lines;            /* header lines seen */
     uint32_t method_len, target_len; /* of the first line; 0: not yet seen */
-    uint32_t framing;          /* chunked: bytes since the last byte of content */
+    uint32_t framing;          /* chunked: bytes since the last one of content */
     tp_str span;               /* chunked: what llhttp gave */
     uint64_t left;             /* AT_LENGTH: bytes to come */
-    uint64_t taken;            /* AT_CHUNKED, AT_CLOSE: bytes of content so far */
+    uint64_t taken;            /* AT_CHUNKED, AT_TRAILERS, AT_CLOSE: bytes of content so far */
     http_fault fault;
     uint8_t side, at, no_body;
     uint8_t blank;             /* bytes of empty lines before the request */
     uint8_t interim;           /* 1xx responses passed over */
-    uint8_t last_chunk;        /* its size line has been read, */
-    uint8_t trailers;          /* and its length found good */
+    uint8_t last_chunk;        /* its size line has been read */
+    uint8_t trailer;           /* where in a trailer line */
 };
 
 /* Records why the message is refused; -1. Of a response the status is always 502. */

@@ -4,7 +4,7 @@
 
 enum { MAX_BLANK = 4,      /* bytes: two empty lines before a request (RFC 9112 2.2) */
        MAX_INTERIM = 8,    /* 1xx responses before the final one */
-       MAX_CHUNK_LINE = 1024, /* bytes of a chunk's size line, extensions and leading zeros too */
+       MAX_CHUNK_LINE = 1024, /* bytes of a chunk's size line, extensions and zeros too */
        FIRST_PART = 1024 };
 
 size_t http_parser_size(void)
@@ -37,7 +37,7 @@ void http_parser_next(http_parser *p, arena *a)
     p->framing = 0;
     p->left = p->taken = 0;
     p->at = AT_HEAD;
-    p->no_body = p->blank = p->interim = p->last_chunk = p->trailers = 0;
+    p->no_body = p->blank = p->interim = p->last_chunk = p->trailer = 0;
 }
 
 void http_parser_no_body(http_parser *p)
@@ -201,14 +201,17 @@ static int body_length(http_parser *p, tp_str in, http_event *ev)
     return HTTP_BODY;
 }
 
-/* Hands out a span unless the content grows past the limit with it. */
+/* Hands out a span, as far as the content stays within its limit; what follows is refused. */
 static int body_span(http_parser *p, tp_str span, http_event *ev)
 {
-    p->taken += span.len;
-    if (p->limits->body_bytes && p->taken > p->limits->body_bytes) {
+    uint64_t room = p->limits->body_bytes ? p->limits->body_bytes - p->taken : UINT64_MAX;
+    if (span.len > room) {
         http_refuse(p, 413, "the body is larger than this server allows");
-        return HTTP_FAULT;
+        span.len = (size_t)room;
+        if (room == 0)
+            return HTTP_FAULT;
     }
+    p->taken += span.len;
     ev->span = span;
     return HTTP_BODY;
 }
@@ -221,26 +224,64 @@ static int body_close(http_parser *p, tp_str in, http_event *ev)
     return body_span(p, in, ev);
 }
 
-/* What frames the content is bounded as well: the size line of a chunk with its extensions, and
- * the trailers, which may be as long as a head. */
+/* Trailers, byte by byte, for there are hardly ever any. They are dropped, so that only their form
+ * matters, and where they end: there llhttp takes a LF without CR, and we do not. */
+enum { LINE, NAME, VALUE, LINE_CR, LAST_CR };
+
+static int trailer_byte(http_parser *p, unsigned char c)
+{
+    switch (p->trailer) {
+    case LINE:
+        p->trailer = c == '\r' ? LAST_CR : NAME;
+        return c == '\r' || http_token_lower[c] ? 0 : -1;
+    case NAME:
+        if (c == ':')
+            p->trailer = VALUE;
+        return c == ':' || http_token_lower[c] ? 0 : -1;
+    case VALUE:
+        if (c == '\r')
+            p->trailer = LINE_CR;
+        return c == '\r' || c == '\t' || (c >= 0x20 && c != 0x7f) ? 0 : -1;
+    case LINE_CR:
+        p->trailer = LINE;
+        return c == '\n' ? 0 : -1;
+    default:
+        if (c == '\n')
+            p->at = AT_DONE;
+        return c == '\n' ? 0 : -1;
+    }
+}
+
+static int body_trailers(http_parser *p, tp_str in, http_event *ev)
+{
+    while (ev->used < in.len && p->at == AT_TRAILERS) {
+        if (p->framing++ == p->limits->head_bytes) {
+            http_refuse(p, 431, "the trailers are longer than this server allows");
+            return HTTP_FAULT;
+        }
+        if (trailer_byte(p, (unsigned char)in.ptr[ev->used]) != 0) {
+            http_refuse(p, 400, "the trailers are malformed");
+            return HTTP_FAULT;
+        }
+        ev->used++;
+    }
+    return p->at == AT_DONE ? HTTP_DONE : HTTP_NEED_MORE;
+}
+
+/* What frames the content is bounded as well: the size line of a chunk, with its extensions. */
 static int framing_check(http_parser *p, size_t bytes)
 {
-    uint32_t max = p->trailers ? p->limits->head_bytes : MAX_CHUNK_LINE;
-    if (bytes > max || p->framing + bytes > max)
-        return http_refuse(p, p->trailers ? 431 : 400,
-                           p->trailers ? "the trailers are longer than this server allows"
-                                       : "the size line of a chunk is too long");
+    if (bytes > MAX_CHUNK_LINE || p->framing + bytes > MAX_CHUNK_LINE)
+        return http_refuse(p, 400, "the size line of a chunk is too long");
     p->framing += (uint32_t)bytes;
     return 0;
 }
 
-/* llhttp takes bytes up to the next thing worth knowing: content, the last chunk's size line, the
- * end. Returns how many it took, or 0: refused. */
+/* llhttp takes bytes up to the next thing worth knowing: content, or the last chunk's size line.
+ * Returns how many it took, or 0: refused. */
 static size_t chunked_step(http_parser *p, tp_str in)
 {
     size_t n = in.len;
-    if (p->trailers) /* so that what lies behind the limit cannot change the verdict */
-        n = TP_MIN(n, (size_t)(p->limits->head_bytes - p->framing) + 1);
     p->span = STR_NONE;
     llhttp_errno_t err = llhttp_execute(&p->ll, in.ptr, n);
     if (err == HPE_PAUSED) {
@@ -264,11 +305,10 @@ static int body_chunked(http_parser *p, tp_str in, http_event *ev)
             p->framing = 0;
             return body_span(p, p->span, ev);
         }
-        if (p->at == AT_DONE)
-            return HTTP_DONE;
-        if (p->last_chunk && !p->trailers) {
-            p->trailers = 1;
+        if (p->last_chunk) {
+            p->at = AT_TRAILERS;
             p->framing = 0;
+            return body_trailers(p, in, ev);
         }
     }
     return HTTP_NEED_MORE;
@@ -287,6 +327,9 @@ int http_parse(http_parser *p, tp_str in, http_event *ev)
         break;
     case AT_CHUNKED:
         got = body_chunked(p, in, ev);
+        break;
+    case AT_TRAILERS:
+        got = body_trailers(p, in, ev);
         break;
     case AT_CLOSE:
         got = body_close(p, in, ev);

@@ -101,6 +101,8 @@ int http_scan(http_parser *p, const char *base, uint32_t len)
         if (end == start || lf[-1] != '\r')
             return http_refuse(p, 400, "lines of a head must end with CR LF, not with LF alone");
         uint32_t n = end - 1 - start;
+        if (n && base[start] == '\r') /* CR CR LF: is this the end of the head? To some it is */
+            return http_refuse(p, 400, "a CR must be followed by a LF");
         if (p->method_len == 0) {
             if ((p->side == HTTP_REQUEST ? request_line : status_line)(p, base, n) != 0)
                 return -1;
