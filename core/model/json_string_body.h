@@ -37,9 +37,10 @@ static __attribute__((noinline)) size_t K(string_long)(json_scanner *s, size_t i
         if (slash | carry) {
             behind = K(escaped_by)(slash, &carry);
             quote &= ~behind;
-            *escaped = 1;
         }
         uint64_t inside = quote ? (quote - 1) & ~quote : ~(uint64_t)0;
+        if (slash & inside) /* and not in what follows the string */
+            *escaped = 1;
         uint64_t bad = k_ctrl(b) & inside;
         behind &= inside;
         if (behind) {
