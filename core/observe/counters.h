@@ -2,6 +2,7 @@
  * relaxed stores (one writer a block, so no locked instruction); a reader sums the blocks. */
 #ifndef TP_OBSERVE_COUNTERS_H
 #define TP_OBSERVE_COUNTERS_H
+#include <stdatomic.h>
 #include "base/buf.h"
 #include "settle/settle.h"
 
@@ -37,8 +38,8 @@ typedef struct counters { /* one worker's; other threads only read */
 /* Adds to a counter of the calling worker's own block. [loop] */
 static inline void counters_add(_Atomic uint64_t *c, int64_t n)
 {
-    __atomic_store_n((uint64_t *)c, __atomic_load_n((uint64_t *)c, __ATOMIC_RELAXED) + (uint64_t)n,
-                     __ATOMIC_RELAXED);
+    atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + (uint64_t)n,
+                          memory_order_relaxed);
 }
 /* Everything that a finished exchange's record says. Retries, fallbacks and gauges are the
  * caller's. c NULL: nothing happens. [loop] */

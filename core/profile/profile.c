@@ -58,6 +58,14 @@ int profile_write_error(const conf_surface *s, const profile_error *e, buf *out)
     return rc ? rc : buf_adds(out, STR("}}"));
 }
 
+tp_str profile_shown(tp_str name)
+{
+    size_t n = TP_MIN(name.len, 256u);
+    while (n > 0 && n < name.len && ((unsigned char)name.ptr[n] & 0xc0) == 0x80)
+        n--;
+    return str_make(name.ptr, n);
+}
+
 #define ID_CHARS 24u
 #define ID_PREFIX_MAX (64u - ID_CHARS - 1u)
 

@@ -17,9 +17,11 @@ typedef struct profile_error { /* an error that the gateway itself answers */
  * service_unavailable_error, 504 timeout_error. */
 tp_str profile_error_type(int32_t status);
 /* The body in the surface's envelope (s NULL: Turnpike's own), e.g.
- * {"error":{"message":"...","type":"...","param":null,"code":null}} */
-/* 0, or what the buffer answers when it is full. */
+ * {"error":{"message":"...","type":"...","param":null,"code":null}}
+ * 0, or what the buffer answers when it is full. */
 int profile_write_error(const conf_surface *s, const profile_error *e, buf *out);
+/* A name that a client sent, as messages repeat it: cut to 256 bytes, not within a character. */
+tp_str profile_shown(tp_str name);
 /* A reply id: prefix (cut to 39 bytes) and 24 base62 characters from two random words; terminated.
  * s NULL: Turnpike's own prefix. Returns the length. */
 size_t profile_reply_id(const conf_surface *s, uint64_t r0, uint64_t r1, char out[64]);

@@ -7,6 +7,7 @@
 #include "base/map.h"
 #include "conf/conf.h"
 #include "model/origin.h"
+#include "parse/http.h" /* HTTP_GET, HTTP_POST */
 #include "plug/plug.h"
 
 typedef struct world_provider {
@@ -31,8 +32,8 @@ typedef struct world_deployment {
 typedef struct world_model {
     const conf_model *conf;
     world_deployment *deployments; /* all enabled ones, usable or not */
-    uint32_t count, usable;        /* usable: how many can be used now */
-    const plug_instance *strategy;
+    uint32_t count, usable;        /* usable: how many can be used now; both 0: model disabled */
+    const plug_instance *strategy; /* its own or the default one; NULL: as configured */
 } world_model;
 
 enum { WORLD_ENDPOINT = 1, /* a plugin's */ WORLD_MODELS, /* GET list */ WORLD_MODEL, /* GET one */
@@ -57,29 +58,36 @@ typedef struct world {
     conf *conf;                  /* owned */
     arena mem;                   /* owns the arrays below */
     world_provider *providers;   uint32_t provider_count;
-    world_model *models;         uint32_t model_count;
-    map model_by_name;           /* ids and aliases -> world_model */
+    world_model *models;         uint32_t model_count; /* in the order of the configuration */
+    map model_by_name;           /* ids and aliases -> world_model, disabled ones too */
     map provider_by_name;        /* -> world_provider */
-    map routes;                  /* full path -> world_route */
+    map deployments;             /* "provider/upstream model" -> world_deployment, the first one */
+    map routes;                  /* full path -> world_route; "/v1/models/" for all below it */
     world_key *keys;             uint32_t key_count; /* open addressing by digest, power of two; conf NULL: empty */
     uint64_t key_hash[2];        /* random, of this world */
     plug_instance **instances;   uint32_t instance_count; /* owned */
-    const plug_instance *strategy; /* the default one */
+    const plug_instance *strategy; /* the default one; NULL: candidates as configured */
     int64_t created_unix_s;
 } world;
 
-/* Builds a world from c, which it takes (also on error). Loads and creates plugins. NULL with err. */
+/* Builds a world from c, which it takes (also on error). Checks options, loads and creates plugins.
+ * NULL with err, which begins with the snippet's place. [load] */
 world *world_new_take(conf *c, plug_loader *loader, uint32_t serial, const logger *log,
                       tp_error *err);
 void world_ref(world *w);   /* [any] */
 /* [any] The last one frees; plugins are destroyed on the thread that does it. */
 void world_unref(world *w);
 
+/* Where base_url ("https://host:port/path", no trailing '/') is. Strings lie in a, but for url. 0, or
+ * TP_ERROR_CONFIG with a sentence. */
+int world_origin(up_origin *out, tp_str base_url, const conf_provider *p, arena *a, tp_error *err);
 /* The route of a path, or NULL. /v1/models/x: the rest after the prefix in *rest (else empty). A path
  * known under another method is returned all the same: the caller answers 405 with Allow. */
 const world_route *world_route_find(const world *w, tp_str path, tp_str *rest);
 /* A name as a client writes it: a codename or alias -> *model; "provider/model" with a configured
- * provider -> *direct, a deployment made in the arena. Neither: -1. */
+ * provider -> *direct: the catalog's own deployment of that upstream model where there is one (its
+ * limits and prices are known then), else one made in the arena. Only one of the two is set; the
+ * provider may be unusable. Neither, a disabled model, or out of memory: -1. */
 int world_model_find(const world *w, tp_str name, arena *a, const world_model **model,
                      world_deployment **direct);
 #endif
