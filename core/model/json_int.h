@@ -75,7 +75,7 @@ int json_unicode_ok(const json_scanner *s, size_t at, size_t *low_at);
 size_t json_number_end(json_scanner *s, size_t i);
 /* More room in the tape: 0, or the code with the fault set. */
 int json_tape_grow(json_scanner *s, uint32_t n, size_t at);
-/* Is key token `key`, the newest of the open object, among the ones before it? Short, no escapes. */
+/* Is key token `key`, the newest of the open object, among those before it? Both plain. */
 int json_key_walk(const json_scanner *s, uint32_t open, uint32_t key);
 /* All keys of an object that has closed: 0, or the code with the fault set. */
 int json_key_table(json_scanner *s, uint32_t open);

@@ -78,8 +78,7 @@ int json_key_table(json_scanner *s, uint32_t open)
         }
         for (; slots[i].hash; i = (i + 1) & (size - 1)) {
             if (slots[i].hash == h && json_same(raw, inside(s, &tok[slots[i].key]))) {
-                rc = json_fault(s, JSON_E_DUPLICATE, tok[k].at,
-                                "this key is in the object twice");
+                rc = json_fault(s, JSON_E_DUPLICATE, tok[k].at, "this key is in the object twice");
                 break;
             }
         }

@@ -4,7 +4,7 @@
 #include <immintrin.h>
 
 #ifdef __clang__
-#pragma clang attribute push(__attribute__((target("avx2,bmi,bmi2,lzcnt,popcnt"))), \
+#pragma clang attribute push(__attribute__((target("avx2,bmi,bmi2,lzcnt,popcnt"))),                \
                              apply_to = function)
 #else
 #pragma GCC push_options
@@ -141,6 +141,8 @@ static inline uint64_t k_utf8(const json_scanner *s, size_t i, k_block b, uint64
     } while (0)
 
 #include "model/json_string_body.h"
+
+/* The scan stands on strings. */
 #include "model/json_scan_body.h"
 #include "model/json_utf8_body.h"
 

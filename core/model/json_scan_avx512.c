@@ -5,8 +5,9 @@
 #include <immintrin.h>
 
 #ifdef __clang__
-#pragma clang attribute push(__attribute__((target( \
-    "avx2,bmi,bmi2,lzcnt,popcnt,avx512f,avx512bw,avx512vl"))), apply_to = function)
+#pragma clang attribute push(                                                                      \
+    __attribute__((target("avx2,bmi,bmi2,lzcnt,popcnt,avx512f,avx512bw,avx512vl"))),               \
+    apply_to = function)
 #else
 #pragma GCC push_options
 #pragma GCC target("avx2,bmi,bmi2,lzcnt,popcnt,avx512f,avx512bw,avx512vl")
@@ -112,6 +113,8 @@ static inline uint64_t k_utf8(const json_scanner *s, size_t i, k_block b, uint64
     } while (0)
 
 #include "model/json_string_body.h"
+
+/* The scan stands on strings. */
 #include "model/json_scan_body.h"
 #include "model/json_utf8_body.h"
 

@@ -127,8 +127,16 @@ value_at:
         JSON_PUT(TP_NULL, i + 4);
         i += 4;
         goto after;
-    case '0': case '1': case '2': case '3': case '4':
-    case '5': case '6': case '7': case '8': case '9':
+    case '0':
+    case '1':
+    case '2':
+    case '3':
+    case '4':
+    case '5':
+    case '6':
+    case '7':
+    case '8':
+    case '9':
     case '-':
         /* An integer of few digits is counted here; json_number_end knows all others. */
         p = JSON_SRC(i);

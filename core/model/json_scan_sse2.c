@@ -129,5 +129,7 @@ static inline uint64_t k_utf8(const json_scanner *s, size_t i, k_block b, uint64
     } while (0)
 
 #include "model/json_string_body.h"
+
+/* The scan stands on strings. */
 #include "model/json_scan_body.h"
 #endif

@@ -3,8 +3,8 @@
 #include "model/json_int.h"
 
 /* lower: 2 " b r, 4 t, 5 u, 6 f, c \, e n, f /; upper: 2 " /, 5 \, 6 b f n, 7 r t u */
-const uint8_t json_escape_lower[16] = {[0x2] = 1 | 4 | 8, [0x4] = 8, [0x5] = 8, [0x6] = 4,
-                                       [0xc] = 2,         [0xe] = 4, [0xf] = 1};
+const uint8_t json_escape_lower[16] = {
+    [0x2] = 1 | 4 | 8, [0x4] = 8, [0x5] = 8, [0x6] = 4, [0xc] = 2, [0xe] = 4, [0xf] = 1};
 const uint8_t json_escape_upper[16] = {[0x2] = 1, [0x5] = 2, [0x6] = 4, [0x7] = 8};
 
 /* 16 | value of a hexadecimal digit; 0: no such digit. */
@@ -80,8 +80,9 @@ static size_t escape_end(json_scanner *s, size_t i)
     else if (v == 0)
         json_fault(s, JSON_E_NUL, i, "the character NUL (\\u0000) is not allowed");
     else
-        json_fault(s, JSON_E_SURROGATE, i, "half of a surrogate pair; expected \\uD800 to \\uDBFF "
-                                           "and then \\uDC00 to \\uDFFF");
+        json_fault(s, JSON_E_SURROGATE, i,
+                   "half of a surrogate pair; expected \\uD800 to \\uDBFF "
+                   "and then \\uDC00 to \\uDFFF");
     return 0;
 }
 
@@ -169,26 +170,37 @@ int json_utf8_portable(const uint8_t *p, size_t n)
 
 /* Kinds of fault that two bytes in a row can show. */
 enum {
-    SHORT = 1 << 0,      /* a first byte, then no continuation byte */
-    LONG = 1 << 1,       /* ASCII, then a continuation byte */
-    OVER3 = 1 << 2,      /* e0 80..9f */
-    LARGE = 1 << 3,      /* f4 90..bf, and f5..ff with 90..bf */
-    SURROGATE = 1 << 4,  /* ed a0..bf */
-    OVER2 = 1 << 5,      /* c0 or c1, then a continuation byte */
-    OVER4 = 1 << 6,      /* f0 80..8f, and f5..ff with 80..8f */
-    CONTS = 1 << 7,      /* two continuation bytes: right or wrong by what was before */
+    SHORT = 1 << 0,            /* a first byte, then no continuation byte */
+    LONG = 1 << 1,             /* ASCII, then a continuation byte */
+    OVER3 = 1 << 2,            /* e0 80..9f */
+    LARGE = 1 << 3,            /* f4 90..bf, and f5..ff with 90..bf */
+    SURROGATE = 1 << 4,        /* ed a0..bf */
+    OVER2 = 1 << 5,            /* c0 or c1, then a continuation byte */
+    OVER4 = 1 << 6,            /* f0 80..8f, and f5..ff with 80..8f */
+    CONTS = 1 << 7,            /* two continuation bytes: right or wrong by what was before */
     ANY = SHORT | LONG | CONTS /* the first byte's lower half says nothing about these */
 };
 #define FOUR(x) x, x, x, x
 const uint8_t json_utf8_first_upper[16] = {
-    FOUR(LONG),    FOUR(LONG), FOUR(CONTS),
-    SHORT | OVER2, SHORT,      SHORT | OVER3 | SURROGATE, SHORT | LARGE | OVER4,
+    FOUR(LONG),
+    FOUR(LONG),
+    FOUR(CONTS),
+    SHORT | OVER2,
+    SHORT,
+    SHORT | OVER3 | SURROGATE,
+    SHORT | LARGE | OVER4,
 };
 const uint8_t json_utf8_first_lower[16] = {
-    ANY | OVER2 | OVER3 | OVER4, ANY | OVER2,         ANY,
-    ANY,                         ANY | LARGE,         FOUR(ANY | LARGE | OVER4),
-    FOUR(ANY | LARGE | OVER4),   ANY | LARGE | OVER4 | SURROGATE,
-    ANY | LARGE | OVER4,         ANY | LARGE | OVER4,
+    ANY | OVER2 | OVER3 | OVER4,
+    ANY | OVER2,
+    ANY,
+    ANY,
+    ANY | LARGE,
+    FOUR(ANY | LARGE | OVER4),
+    FOUR(ANY | LARGE | OVER4),
+    ANY | LARGE | OVER4 | SURROGATE,
+    ANY | LARGE | OVER4,
+    ANY | LARGE | OVER4,
 };
 const uint8_t json_utf8_second_upper[16] = {
     FOUR(SHORT),

@@ -55,15 +55,16 @@ static tp_str tools_request(void)
     buf_init(&out, 1 << 20);
     TP_MUST(buf_adds(&out, STR("{\n  \"model\": \"auto\",\n  \"tools\": [")) == 0);
     for (int i = 0; i < 12; i++) {
-        TP_MUST(buf_printf(&out,
-                           "%s\n    {\n      \"type\": \"function\",\n      \"function\": {\n"
-                           "        \"name\": \"tool_%d\",\n        \"description\": \"Looks up the "
-                           "weather of a city, and says \\\"unknown\\\" if there is none.\",\n"
-                           "        \"parameters\": {\n          \"type\": \"object\",\n"
-                           "          \"properties\": {\n            \"city\": {\"type\": \"string\"},\n"
-                           "            \"days\": {\"type\": \"integer\", \"minimum\": 1}\n          },\n"
-                           "          \"required\": [\"city\"]\n        }\n      }\n    }",
-                           i ? "," : "", i) == 0);
+        TP_MUST(buf_printf(
+                    &out,
+                    "%s\n    {\n      \"type\": \"function\",\n      \"function\": {\n"
+                    "        \"name\": \"tool_%d\",\n        \"description\": \"Looks up the "
+                    "weather of a city, and says \\\"unknown\\\" if there is none.\",\n"
+                    "        \"parameters\": {\n          \"type\": \"object\",\n"
+                    "          \"properties\": {\n            \"city\": {\"type\": \"string\"},\n"
+                    "            \"days\": {\"type\": \"integer\", \"minimum\": 1}\n          },\n"
+                    "          \"required\": [\"city\"]\n        }\n      }\n    }",
+                    i ? "," : "", i) == 0);
     }
     TP_MUST(buf_adds(&out, STR("\n  ],\n  \"messages\": [{\"role\": \"user\", "
                                "\"content\": \"Rain?\"}]\n}\n")) == 0);

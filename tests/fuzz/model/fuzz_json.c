@@ -38,8 +38,9 @@ static int agree(tp_str text, json_tape *tape)
         TP_MUST(json_scan_by(kernels[k].scan, text, &other, &err) == rc);
         TP_MUST(err.at == want.at && err.line == want.line && err.column == want.column);
         TP_MUST(rc == 0 || strcmp(err.what, want.what) == 0);
-        TP_MUST(rc != 0 || (other.count == tape->count &&
-                            memcmp(other.tokens, tape->tokens, tape->count * sizeof(tp_token)) == 0));
+        TP_MUST(rc != 0 ||
+                (other.count == tape->count &&
+                 memcmp(other.tokens, tape->tokens, tape->count * sizeof(tp_token)) == 0));
         TP_MUST(kernels[k].utf8((const uint8_t *)text.ptr, text.len) ==
                 kernels[0].utf8((const uint8_t *)text.ptr, text.len));
         json_tape_free(&other);

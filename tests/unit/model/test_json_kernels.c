@@ -298,8 +298,8 @@ static int check(tp_str text, json_tape *tape)
         if (rc && !seen)
             first = err;
         seen = 1;
-        if (rc && (err.code != first.code || err.at != first.at ||
-                   strcmp(err.what, first.what) != 0))
+        if (rc &&
+            (err.code != first.code || err.at != first.at || strcmp(err.what, first.what) != 0))
             differ(text, k->name, "another fault than the portable kernel's");
         if (rc && strstr(err.what, "bug"))
             differ(text, k->name, "refuses a string that is valid");
@@ -316,8 +316,9 @@ static const char *const seeds[] = {
     "\"\xd0\xa1\xd1\x8a\xd0\xb5\xd1\x88\xd1\x8c \xd0\xb6\xd0\xb5 \xd0\xb5\xd1\x89\xd1\x91 "
     "\xe6\x95\x8f\xe6\x8d\xb7\xe7\x9a\x84\xe6\xa3\x95\xe8\x89\xb2 \xf0\x9f\x98\x80\xf0\x9f\x98\x81"
     " \xe2\x82\xac plain again and on and on until the block is over, then \xc3\xa9\"",
-    "[\"" SLASHES "\",\"\\\\\\\"\\\\\",\"\\ud83d\\ude00\\ud83d\\ude01\\u0041\\n\\t\\/\\b\\f\\r"
-    SLASHES SLASHES SLASHES SLASHES "\\\"" SLASHES "\"]",
+    "[\"" SLASHES
+    "\",\"\\\\\\\"\\\\\",\"\\ud83d\\ude00\\ud83d\\ude01\\u0041\\n\\t\\/\\b\\f\\r" SLASHES SLASHES
+        SLASHES SLASHES "\\\"" SLASHES "\"]",
     "  {\n    \"pretty\" : [\n        1 ,\n        2\n    ] ,\r\n\t\"b\" : { }\n}\n",
     "{\"k0\":0,\"k1\":1,\"k2\":2,\"k3\":3,\"k4\":4,\"k5\":5,\"k6\":6,\"k7\":7,\"k8\":8,\"k9\":9,"
     "\"k10\":0,\"k11\":1,\"k12\":2,\"k13\":3,\"k14\":4,\"k15\":5,\"k16\":6,\"k17\":7,\"k18\":8,"
@@ -327,8 +328,9 @@ static const char *const seeds[] = {
 
 static size_t mutate(rng *r, char *p, size_t n, size_t room)
 {
-    static const char odd[] = "\"\"\\\\u{}[]:,0eE.-+ \n\t\x1f\x7f\x80\xbf\xc0\xc2\xe0\xed\xf0\xf4\xff"
-                              "dDa18/";
+    static const char odd[] =
+        "\"\"\\\\u{}[]:,0eE.-+ \n\t\x1f\x7f\x80\xbf\xc0\xc2\xe0\xed\xf0\xf4\xff"
+        "dDa18/";
     size_t at = n ? rng_below(r, n) : 0, len = 1 + rng_below(r, 12);
     char c = odd[rng_below(r, sizeof(odd))]; /* its NUL included */
     switch (rng_below(r, 7)) {
@@ -405,10 +407,16 @@ static void mutations(void **state)
 static void lengths(void **state)
 {
     (void)state;
-    static const char *const fillers[] = {"a", "\\n", "\\\\", "\xd0\x96", "\xe4\xb8\xad",
-                                          "\xf0\x9f\x98\x80", "\\u00e9", "ab\\\"cdef\xc3\xa9"};
-    static const char faults[] = {0x1f, '\0', '\\', '"', (char)0x80, (char)0xc3, (char)0xe4,
-                                  (char)0xf0, (char)0xff, 'u'};
+    static const char *const fillers[] = {"a",
+                                          "\\n",
+                                          "\\\\",
+                                          "\xd0\x96",
+                                          "\xe4\xb8\xad",
+                                          "\xf0\x9f\x98\x80",
+                                          "\\u00e9",
+                                          "ab\\\"cdef\xc3\xa9"};
+    static const char faults[] = {0x1f,       '\0',       '\\',       '"',        (char)0x80,
+                                  (char)0xc3, (char)0xe4, (char)0xf0, (char)0xff, 'u'};
     json_tape tape = {0};
     char *room = malloc(1024);
     char *const end = room + 1024;
@@ -522,8 +530,10 @@ static void utf8_pairs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(mutations), cmocka_unit_test(lengths),
-        cmocka_unit_test(utf8),      cmocka_unit_test(utf8_pairs),
+        cmocka_unit_test(mutations),
+        cmocka_unit_test(lengths),
+        cmocka_unit_test(utf8),
+        cmocka_unit_test(utf8_pairs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
