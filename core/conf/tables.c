@@ -1,0 +1,393 @@
+/* The tables: every key of the format, with type, range, default and the sentence that documents
+ * it. Parser, defaults, JSON Schema and reference all come from here. */
+#include "conf/conf_int.h"
+
+#define DAY_MS 86400000
+#define NAME_PATTERN "^[A-Za-z0-9][A-Za-z0-9._-]*$"
+#define NAME_EXPECT "a name of letters, digits, '.', '_' and '-'"
+#define PATH_PATTERN "^(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+$"
+#define PRICE_SCHEMA \
+    "\"type\":\"object\",\"propertyNames\":{\"pattern\":\"^[a-z][a-z0-9_]*(:[A-Za-z0-9_.:-]+)?$\"}," \
+    "\"additionalProperties\":{\"type\":\"string\",\"pattern\":\"^[0-9]+(\\\\.[0-9]+)?$\"}"
+#define TABLE(id, fields_, T, place_) \
+    {.name = id, .fields = fields_, .count = TP_COUNT(fields_), .size = sizeof(T), \
+     .place_at = place_}
+#define ENABLED(T) \
+    {.name = "enabled", .type = CONF_BOOL, .at = offsetof(T, enabled), .def = 1, \
+     .doc = "false switches it off; it is validated all the same."}
+#define OPTIONS(T) \
+    {.name = "options", .type = CONF_OPTIONS, .at = offsetof(T, options), \
+     .doc = "What the plugin's own schema says. A member {\"env\": NAME, \"default\": X} is replaced " \
+            "by that environment variable, as a string, or by X when it is not set."}
+#define PLUGIN(T, what) \
+    {.name = "plugin", .type = CONF_STRING, .at = offsetof(T, plugin), .min = 1, .max = 128, \
+     .pattern = NAME_PATTERN, .expect = "the name of a plugin", .shown = what, \
+     .doc = "The plugin behind it: a name under `plugins`, or else `<name>.so`."}
+#define MS(T, key, def_, doc_) \
+    {.name = #key, .type = CONF_INT64, .at = offsetof(T, key), .min = 1, .max = DAY_MS, \
+     .def = def_, .doc = doc_}
+
+const char *const conf_price_units[] = {"prompt",  "completion", "cache_read", "cache_write",
+                                        "reasoning", "request",  "image",      "images",
+                                        "audio",   "seconds",    "characters", NULL};
+
+/* ---- server, store, log, routing */
+static const conf_field server_fields[] = {
+    {.name = "listen", .type = CONF_CUSTOM, .at = offsetof(conf_server, listen),
+     .count_at = offsetof(conf_server, listen_count), .parse = conf_field_listen,
+     .shown = "\"127.0.0.1:8080\"", .type_name = "address, or array of addresses",
+     .schema = "\"anyOf\":[{\"$ref\":\"#/$defs/listen\"},{\"type\":\"array\",\"minItems\":1,"
+               "\"maxItems\":64,\"items\":{\"$ref\":\"#/$defs/listen\"}}]",
+     .doc = "Where to listen: \"HOST:PORT\" (\":8080\": every address; port 0: any free one), or "
+            "{\"address\": \"HOST:PORT\", \"cert_file\": PATH, \"key_file\": PATH} for TLS."},
+    {.name = "workers", .type = CONF_INT32, .at = offsetof(conf_server, workers), .min = 0,
+     .max = 1024, .def = 0, .doc = "Worker threads; 0: as many as the machine has cores."},
+    {.name = "admin_socket", .type = CONF_PATH, .at = offsetof(conf_server, admin_socket), .min = 1,
+     .max = 4095, .shown = "`run_dir`/admin.sock",
+     .doc = "The local socket that `turnpike reload` talks to; at most 107 bytes."},
+    {.name = "run_dir", .type = CONF_PATH, .at = offsetof(conf_server, run_dir), .min = 1,
+     .max = 4095, .shown = "`run` beside the configuration directory",
+     .doc = "Where the gateway keeps its socket, its private plugin images and its store."},
+    {.name = "plugin_dir", .type = CONF_PATH, .at = offsetof(conf_server, plugin_dir), .min = 1,
+     .max = 4095, .shown = "the installed one",
+     .doc = "Where plugins are looked up that do not lie beside the snippet that uses them."},
+    {.name = "access_log", .type = CONF_PATH, .at = offsetof(conf_server, access_log),
+     .flags = CONF_DASH, .max = 4095, .text = "",
+     .doc = "A file for one line a request; \"-\" is standard output, \"\" is none."},
+    {.name = "max_body_bytes", .type = CONF_INT64, .at = offsetof(conf_server, max_body_bytes),
+     .min = 1024, .max = INT64_C(2147483648), .def = 33554432,
+     .doc = "The largest request body; more is answered 413."},
+    {.name = "max_head_bytes", .type = CONF_INT64, .at = offsetof(conf_server, max_head_bytes),
+     .min = 1024, .max = 16777216, .def = 65536,
+     .doc = "The largest request head; more is answered 431."},
+    {.name = "max_target_bytes", .type = CONF_INT32, .at = offsetof(conf_server, max_target_bytes),
+     .min = 128, .max = 1048576, .def = 8192,
+     .doc = "The longest request target (path and query); more is answered 414."},
+    {.name = "max_headers", .type = CONF_INT32, .at = offsetof(conf_server, max_headers), .min = 8,
+     .max = 10000, .def = 100, .doc = "The most header lines of a request; more is answered 431."},
+    {.name = "max_connections", .type = CONF_INT32, .at = offsetof(conf_server, max_connections),
+     .min = 0, .max = 10000000, .def = 0,
+     .doc = "The most client connections; 0: as many as the descriptor limit leaves room for."},
+    MS(conf_server, head_timeout_ms, 10000, "From the first byte of a request head to its end."),
+    MS(conf_server, body_timeout_ms, 30000, "The longest silence within a request body."),
+    MS(conf_server, idle_timeout_ms, 75000, "How long a connection may wait for its next request."),
+    MS(conf_server, drain_timeout_ms, 30000, "How long SIGTERM waits for exchanges to finish."),
+    MS(conf_server, write_timeout_ms, 60000, "The longest a client may take no byte of an answer."),
+};
+static const conf_table server_table = TABLE("server", server_fields, conf_server, CONF_NOWHERE);
+
+typedef struct store_view { /* single members of conf, seen as an item */
+    tp_str path;
+} store_view;
+static const conf_field store_fields[] = {
+    {.name = "path", .type = CONF_PATH, .at = offsetof(store_view, path), .min = 1, .max = 4095,
+     .shown = "`server.run_dir`/turnpike.db", .doc = "The file of the embedded store."},
+};
+static const conf_table store_table = TABLE("store", store_fields, store_view, CONF_NOWHERE);
+
+typedef struct log_view {
+    tp_str level, file;
+} log_view;
+_Static_assert(offsetof(conf, log_file) - offsetof(conf, log_level) == offsetof(log_view, file),
+               "log_view is how conf has them");
+static const conf_word log_levels[] = {
+    {"error", 1}, {"warn", 2}, {"info", 3}, {"debug", 4}, {NULL, 0}};
+static const conf_field log_fields[] = {
+    {.name = "level", .type = CONF_WORD, .at = offsetof(log_view, level), .words = log_levels,
+     .text = "info", .doc = "Lines above this level are not written."},
+    {.name = "file", .type = CONF_PATH, .at = offsetof(log_view, file), .max = 4095, .text = "",
+     .doc = "The gateway's own log; \"\" is standard error."},
+};
+static const conf_table log_table = TABLE("log", log_fields, log_view, CONF_NOWHERE);
+
+static const conf_field routing_fields[] = {
+    {.name = "strategy", .type = CONF_STRING, .at = offsetof(conf_routing, strategy), .min = 1,
+     .max = 128, .text = "ordered", .pattern = NAME_PATTERN, .expect = "the name of a strategy",
+     .doc = "The strategy of models that name none. Without any, deployments are tried in the order "
+            "they are written in."},
+    {.name = "max_attempts", .type = CONF_INT32, .at = offsetof(conf_routing, max_attempts),
+     .min = 1, .max = 10, .def = 3, .doc = "The most deployments that one request is tried on."},
+};
+static const conf_table routing_table = TABLE("routing", routing_fields, conf_routing, CONF_NOWHERE);
+
+/* ---- plugins, strategies, endpoints */
+static const conf_field plugin_fields[] = {
+    {.name = "path", .type = CONF_STRING, .at = offsetof(conf_plugin, path), .min = 1, .max = 4095,
+     .shown = "`<name>.so`", .expect = "the path of a plugin",
+     .doc = "Its file. A relative path is looked up beside the snippet, then in the plugin "
+            "directory."},
+    {.name = "enabled", .type = CONF_BOOL, .at = offsetof(conf_plugin, enabled), .def = 1,
+     .doc = "false switches it off, and with it the providers, strategies and endpoints that use "
+            "it."},
+};
+static const conf_table plugin_table =
+    TABLE("plugin", plugin_fields, conf_plugin, offsetof(conf_plugin, place));
+
+static const conf_field strategy_fields[] = {
+    PLUGIN(conf_strategy, "the strategy's own name"),
+    ENABLED(conf_strategy),
+    OPTIONS(conf_strategy),
+};
+static const conf_table strategy_table =
+    TABLE("strategy", strategy_fields, conf_strategy, offsetof(conf_strategy, place));
+
+static const conf_field endpoint_fields[] = {
+    {.name = "path", .type = CONF_STRING, .at = offsetof(conf_endpoint, path),
+     .flags = CONF_REQUIRED, .min = 1, .max = 1024, .pattern = PATH_PATTERN,
+     .expect = "a path such as \"/chat/completions\"",
+     .doc = "Where it is mounted under a surface's base path, such as \"/chat/completions\"."},
+    PLUGIN(conf_endpoint, "the endpoint's own name"),
+    ENABLED(conf_endpoint),
+    OPTIONS(conf_endpoint),
+};
+static const conf_table endpoint_table =
+    TABLE("endpoint", endpoint_fields, conf_endpoint, offsetof(conf_endpoint, place));
+
+/* ---- providers */
+static const conf_word http_words[] = {{"1.1", 0}, {"2", 1}, {NULL, 0}};
+static const conf_field timeout_fields[] = {
+    MS(conf_timeouts, connect_ms, 5000, "To connect, TLS included."),
+    MS(conf_timeouts, first_byte_ms, 60000, "From the request sent to the answer's first byte."),
+    MS(conf_timeouts, idle_ms, 60000, "The longest silence within an answer."),
+    MS(conf_timeouts, total_ms, 600000, "For the whole exchange with this provider."),
+};
+static const conf_table timeout_table =
+    TABLE("timeouts", timeout_fields, conf_timeouts, CONF_NOWHERE);
+typedef struct tls_view {
+    tp_str ca_file;
+} tls_view;
+static const conf_field tls_fields[] = {
+    {.name = "ca_file", .type = CONF_PATH, .at = offsetof(tls_view, ca_file), .min = 1, .max = 4095,
+     .shown = "the system's", .doc = "PEM file of the certificate authorities to trust."},
+};
+static const conf_table tls_table = TABLE("tls", tls_fields, tls_view, CONF_NOWHERE);
+
+static const conf_field provider_fields[] = {
+    PLUGIN(conf_provider, "the provider's own name"),
+    ENABLED(conf_provider),
+    {.name = "options", .type = CONF_OPTIONS, .at = offsetof(conf_provider, options),
+     .doc = "What the plugin's own schema says. `base_url` is the gateway's too: scheme, host, port "
+            "and path prefix of every request. A member {\"env\": NAME, \"default\": X} is replaced "
+            "by that environment variable, as a string, or by X when it is not set."},
+    {.name = "api_key", .type = CONF_SECRET, .at = offsetof(conf_provider, api_key),
+     .doc = "The provider's key. When it is absent, the provider is dormant."},
+    {.name = "headers", .type = CONF_CUSTOM, .at = offsetof(conf_provider, headers),
+     .count_at = offsetof(conf_provider, header_count), .parse = conf_field_headers,
+     .type_name = "object of strings", .shown = "none",
+     .schema = "\"type\":\"object\",\"additionalProperties\":{\"type\":\"string\"}",
+     .doc = "Headers to send with each request."},
+    {.name = "timeouts", .type = CONF_OBJECT, .at = offsetof(conf_provider, timeouts),
+     .table = &timeout_table, .doc = "How long to wait, in milliseconds."},
+    {.name = "http", .type = CONF_ENUM, .at = offsetof(conf_provider, http2), .words = http_words,
+     .def = 0, .doc = "\"2\" goes through the curl transport."},
+    {.name = "proxy", .type = CONF_STRING, .at = offsetof(conf_provider, proxy), .min = 1,
+     .max = 2048, .pattern = "^(environment|(http|https|socks4|socks5|socks5h)://[^ /]+/?)$",
+     .expect = "\"environment\" or the URL of a proxy", .shown = "none",
+     .doc = "The URL of a forward proxy, or \"environment\" to honour HTTPS_PROXY and its like."},
+    {.name = "tls", .type = CONF_OBJECT, .at = offsetof(conf_provider, ca_file),
+     .table = &tls_table, .doc = "How its certificate is checked."},
+    {.name = "trust_level", .type = CONF_INT32, .at = offsetof(conf_provider, trust_level),
+     .min = 0, .max = 3, .def = 0, .doc = "What requests that ask for a trust level may use it."},
+    {.name = "max_connections", .type = CONF_INT32, .at = offsetof(conf_provider, max_connections),
+     .min = 0, .max = 1000000, .def = 0,
+     .doc = "The most connections to it, for each worker; 0: no limit."},
+};
+static const conf_table provider_table =
+    TABLE("provider", provider_fields, conf_provider, offsetof(conf_provider, place));
+
+/* ---- models */
+static const conf_word capability_words[] = {{"tools", CONF_CAP_TOOLS},
+                                             {"vision", CONF_CAP_VISION},
+                                             {"audio", CONF_CAP_AUDIO},
+                                             {"documents", CONF_CAP_DOCUMENTS},
+                                             {"json_schema", CONF_CAP_SCHEMA},
+                                             {"reasoning", CONF_CAP_REASONING},
+                                             {"streaming", CONF_CAP_STREAMING},
+                                             {NULL, 0}};
+static const conf_word speed_words[] = {{"slow", 1}, {"moderate", 2}, {"fast", 3}, {NULL, 0}};
+#define TOKENS(T, key, shown_, doc_) \
+    {.name = #key, .type = CONF_INT64, .flags = CONF_NO_DEFAULT, .at = offsetof(T, key), .min = 1, \
+     .max = INT64_C(1000000000), .def = -1, .shown = shown_, .doc = doc_}
+#define PRICE(T, shown_, doc_) \
+    {.name = "price", .type = CONF_CUSTOM, .at = offsetof(T, prices), \
+     .count_at = offsetof(T, price_count), .parse = conf_field_prices, .schema = PRICE_SCHEMA, \
+     .type_name = "object of decimal strings", .shown = shown_, .doc = doc_}
+
+static const conf_field deployment_fields[] = {
+    {.name = "provider", .type = CONF_STRING, .flags = CONF_REQUIRED,
+     .at = offsetof(conf_deployment, provider), .min = 1, .max = 128, .pattern = NAME_PATTERN,
+     .expect = "the name of a provider", .doc = "The name of a provider."},
+    {.name = "model", .type = CONF_STRING, .at = offsetof(conf_deployment, model), .min = 1,
+     .max = 512, .expect = "the provider's own id of the model", .shown = "the model's own id",
+     .doc = "What the provider calls the model."},
+    {.name = "id", .type = CONF_STRING, .at = offsetof(conf_deployment, id), .min = 1, .max = 640,
+     .expect = "an id", .shown = "\"provider/model\"",
+     .doc = "A stable name, needed when a model has two deployments of one provider and model."},
+    ENABLED(conf_deployment),
+    OPTIONS(conf_deployment),
+    {.name = "weight", .type = CONF_INT32, .at = offsetof(conf_deployment, weight), .min = 1,
+     .max = 1000, .def = 1, .doc = "For strategies that share requests by weight."},
+    {.name = "speed", .type = CONF_ENUM, .flags = CONF_NO_DEFAULT,
+     .at = offsetof(conf_deployment, speed), .words = speed_words, .def = 0, .shown = "not said",
+     .doc = "How fast it answers, for requests that ask."},
+    {.name = "quality", .type = CONF_INT32, .flags = CONF_NO_DEFAULT,
+     .at = offsetof(conf_deployment, quality), .min = 0, .max = 100, .def = -1,
+     .shown = "the model's", .doc = "How good its answers are."},
+    TOKENS(conf_deployment, tokens_per_second, "not known", "What it writes in a second."),
+    TOKENS(conf_deployment, context_length, "the model's", "Tokens of question and answer."),
+    TOKENS(conf_deployment, max_output_tokens, "the model's", "Tokens of an answer."),
+    {.name = "capabilities", .type = CONF_FLAGS, .flags = CONF_NO_DEFAULT,
+     .at = offsetof(conf_deployment, capabilities), .words = capability_words, .def = 0,
+     .shown = "the model's", .doc = "What it can do."},
+    PRICE(conf_deployment, "the model's", "US dollars a unit, by unit, as exact decimal strings."),
+};
+const conf_table conf_deployment_table =
+    TABLE("deployment", deployment_fields, conf_deployment, offsetof(conf_deployment, place));
+
+static const conf_field model_fields[] = {
+    {.name = "deployments", .type = CONF_LIST, .flags = CONF_REQUIRED,
+     .at = offsetof(conf_model, deployments), .count_at = offsetof(conf_model, deployment_count),
+     .min = 1, .table = &conf_deployment_table, .doc = "Where the model runs: one object each."},
+    {.name = "name", .type = CONF_STRING, .at = offsetof(conf_model, name), .min = 1, .max = 256,
+     .shown = "the id", .doc = "A name for people."},
+    {.name = "description", .type = CONF_STRING, .at = offsetof(conf_model, description),
+     .max = 4096, .text = "", .doc = "A sentence for model lists."},
+    {.name = "owned_by", .type = CONF_STRING, .at = offsetof(conf_model, owned_by), .min = 1,
+     .max = 128, .shown = "what stands before '/' in the id, else the first deployment's provider",
+     .doc = "The vendor."},
+    {.name = "created", .type = CONF_INT64, .at = offsetof(conf_model, created), .min = 0,
+     .max = INT64_C(253402300799), .def = 0, .doc = "When it came out, in Unix seconds."},
+    TOKENS(conf_model, context_length, "not known", "Tokens of question and answer together."),
+    TOKENS(conf_model, max_output_tokens, "not known", "Tokens of an answer."),
+    {.name = "capabilities", .type = CONF_FLAGS, .at = offsetof(conf_model, capabilities),
+     .words = capability_words, .def = CONF_CAP_STREAMING,
+     .doc = "What it can do; requests that need more are not sent to it."},
+    {.name = "quality", .type = CONF_INT32, .at = offsetof(conf_model, quality), .min = 0,
+     .max = 100, .def = 50, .doc = "How good its answers are, for strategies."},
+    {.name = "aliases", .type = CONF_STRINGS, .at = offsetof(conf_model, aliases),
+     .count_at = offsetof(conf_model, alias_count), .min = 1, .max = 256,
+     .pattern = "^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$", .expect = "a model id",
+     .doc = "Other names that it answers to."},
+    {.name = "strategy", .type = CONF_STRING, .at = offsetof(conf_model, strategy), .min = 1,
+     .max = 128, .pattern = NAME_PATTERN, .expect = "the name of a strategy",
+     .shown = "`routing.strategy`", .doc = "Who orders its deployments."},
+    ENABLED(conf_model),
+    PRICE(conf_model, "none", "US dollars a unit, for deployments without prices of their own."),
+};
+static const conf_table model_table =
+    TABLE("model", model_fields, conf_model, offsetof(conf_model, place));
+
+/* ---- surfaces */
+static const conf_word reply_model_words[] = {
+    {"served", CONF_MODEL_SERVED}, {"asked", CONF_MODEL_ASKED}, {NULL, 0}};
+static const conf_word envelope_words[] = {{"openai", CONF_ENVELOPE_OPENAI},
+                                           {"typed", CONF_ENVELOPE_TYPED},
+                                           {"bare", CONF_ENVELOPE_BARE},
+                                           {NULL, 0}};
+static const conf_field surface_fields[] = {
+    {.name = "base_path", .type = CONF_STRING, .flags = CONF_REQUIRED,
+     .at = offsetof(conf_surface, base_path), .min = 1, .max = 1024, .pattern = PATH_PATTERN,
+     .expect = "a path such as \"/v1\"",
+     .doc = "Under which path it lies, such as \"/v1\"; it does not end with '/'."},
+    ENABLED(conf_surface),
+    {.name = "endpoints", .type = CONF_STRINGS, .at = offsetof(conf_surface, endpoints),
+     .count_at = offsetof(conf_surface, endpoint_count), .min = 1, .max = 128,
+     .pattern = NAME_PATTERN, .expect = "the name of an endpoint", .shown = "all",
+     .doc = "Which endpoints are mounted here."},
+    {.name = "models_public", .type = CONF_BOOL, .at = offsetof(conf_surface, models_public),
+     .def = 0, .doc = "Whether the list of models is shown without a key."},
+    {.name = "hints_keys", .type = CONF_STRINGS, .at = offsetof(conf_surface, hints_keys),
+     .count_at = offsetof(conf_surface, hints_count), .min = 1, .max = 64, .pattern = NAME_PATTERN,
+     .expect = NAME_EXPECT, .shown = "[\"turnpike\"]",
+     .doc = "Members of a request's body that hold routing hints; they are cut out."},
+    {.name = "header_prefix", .type = CONF_STRING, .at = offsetof(conf_surface, header_prefix),
+     .min = 1, .max = 64, .text = "X-Turnpike", .pattern = "^[A-Za-z][A-Za-z0-9-]*$",
+     .expect = "the beginning of a header name", .doc = "How the gateway's own headers begin."},
+    {.name = "reply_id", .type = CONF_STRING, .at = offsetof(conf_surface, reply_id), .min = 1,
+     .max = 32, .text = "chatcmpl-", .pattern = "^[A-Za-z0-9_-]+$",
+     .expect = "letters, digits, '_' and '-'", .doc = "How the id of a reply begins."},
+    {.name = "reply_model", .type = CONF_ENUM, .at = offsetof(conf_surface, reply_model),
+     .words = reply_model_words, .def = CONF_MODEL_SERVED,
+     .doc = "The model that a reply names: the provider's own id, or the one asked for."},
+    {.name = "envelope", .type = CONF_ENUM, .at = offsetof(conf_surface, envelope),
+     .words = envelope_words, .def = CONF_ENVELOPE_OPENAI,
+     .doc = "Errors: \"openai\" {message, type, param, code}; \"typed\" {message, type, code}, the "
+            "code being the status; \"bare\" {message, code}."},
+    {.name = "usage_always", .type = CONF_BOOL, .at = offsetof(conf_surface, usage_always),
+     .def = 0, .doc = "Whether streams show usage although nobody asked for it."},
+    {.name = "unknown_model_status", .type = CONF_CUSTOM,
+     .at = offsetof(conf_surface, unknown_model_status), .parse = conf_field_status, .def = 404,
+     .schema = "\"enum\":[404,400],\"default\":404", .type_name = "404 or 400", .shown = "404",
+     .doc = "The status for a model that does not exist."},
+};
+static const conf_table surface_table =
+    TABLE("surface", surface_fields, conf_surface, offsetof(conf_surface, place));
+
+/* ---- admission */
+static const conf_field key_fields[] = {
+    {.name = "name", .type = CONF_STRING, .flags = CONF_REQUIRED, .at = offsetof(conf_key, name),
+     .min = 1, .max = 128, .pattern = NAME_PATTERN, .expect = NAME_EXPECT,
+     .doc = "What logs and metrics call it."},
+    {.name = "key", .type = CONF_SECRET, .flags = CONF_REQUIRED, .at = offsetof(conf_key, secret),
+     .doc = "What clients send: 16 to 256 printable ASCII characters without spaces. When it is "
+            "absent, the key is left out."},
+    {.name = "models", .type = CONF_STRINGS, .at = offsetof(conf_key, models),
+     .count_at = offsetof(conf_key, model_count), .min = 1, .max = 640, .expect = "a model",
+     .shown = "all", .doc = "The models that it may use: ids, aliases or \"provider/model\"."},
+    ENABLED(conf_key),
+};
+static const conf_table key_table =
+    TABLE("key", key_fields, conf_key, offsetof(conf_key, place));
+typedef struct admission_view {
+    conf_key *keys;
+    uint32_t key_count;
+} admission_view;
+_Static_assert(offsetof(conf, key_count) - offsetof(conf, keys) ==
+                   offsetof(admission_view, key_count),
+               "admission_view is how conf has them");
+static const conf_field admission_fields[] = {
+    {.name = "static_keys", .type = CONF_LIST, .at = offsetof(admission_view, keys),
+     .count_at = offsetof(admission_view, key_count), .table = &key_table,
+     .doc = "Client keys from the configuration. The lists of several files are joined."},
+};
+static const conf_table admission_table =
+    TABLE("admission", admission_fields, admission_view, CONF_NOWHERE);
+
+#define SINGLE(id, table_, at_, doc_) \
+    {.name = id, .kind = CONF_SINGLE, .table = &table_, .at = at_, .doc = doc_}
+#define NAMED(id, item_, table_, member, counter, doc_) \
+    {.name = id, .kind = CONF_NAMED, .table = &table_, .item = item_, .at = offsetof(conf, member), \
+     .count_at = offsetof(conf, counter), .pattern = NAME_PATTERN, .expect = NAME_EXPECT, \
+     .doc = doc_}
+
+const conf_section conf_sections[CONF_S_COUNT] = {
+    [CONF_S_SERVER] = SINGLE("server", server_table, offsetof(conf, server),
+                             "Listeners, directories and limits."),
+    [CONF_S_STORE] = SINGLE("store", store_table, offsetof(conf, store_path),
+                            "Where the ledger lies."),
+    [CONF_S_LOG] = SINGLE("log", log_table, offsetof(conf, log_level), "The gateway's own log."),
+    [CONF_S_PLUGINS] = NAMED("plugins", "plugin", plugin_table, plugins, plugin_count,
+                             "Plugin files, by name. Only needed for a path of its own or to switch "
+                             "one off: a plugin that is used but not declared is `<name>.so`."),
+    [CONF_S_PROVIDERS] = NAMED("providers", "provider", provider_table, providers, provider_count,
+                               "Upstreams, by name."),
+    [CONF_S_MODELS] = {.name = "models", .kind = CONF_NAMED, .table = &model_table, .item = "model",
+                       .at = offsetof(conf, models), .count_at = offsetof(conf, model_count),
+                       .pattern = "^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$",
+                       .expect = "a model id of letters, digits and \"._:/@+-\"",
+                       .doc = "Models, by the id that clients use."},
+    [CONF_S_STRATEGIES] = NAMED("strategies", "strategy", strategy_table, strategies,
+                                strategy_count, "Who orders the deployments of a model, by name."),
+    [CONF_S_ROUTING] = SINGLE("routing", routing_table, offsetof(conf, routing),
+                              "How requests find their deployment."),
+    [CONF_S_ENDPOINTS] = NAMED("endpoints", "endpoint", endpoint_table, endpoints, endpoint_count,
+                               "What clients can call by POST, by name."),
+    [CONF_S_SURFACES] = NAMED("surfaces", "surface", surface_table, surfaces, surface_count,
+                              "Base paths with the looks that clients of them expect, by name. "
+                              "Without any, there is the surface `turnpike` at /v1, with the hints "
+                              "keys `turnpike` and `cailos`."),
+    [CONF_S_ADMISSION] = SINGLE("admission", admission_table, offsetof(conf, keys),
+                                "Who may come in."),
+    [CONF_S_TIERS] = {.name = "tiers", .kind = CONF_UNSUPPORTED},
+    [CONF_S_TEAMS] = {.name = "teams", .kind = CONF_UNSUPPORTED},
+};
