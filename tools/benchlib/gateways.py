@@ -45,7 +45,7 @@ worker_processes {workers};
 worker_rlimit_nofile {nofile};
 pid {dir}/nginx.pid;
 error_log {dir}/error.log crit;
-events {{ worker_connections {nofile}; multi_accept off; }}
+events {{ worker_connections {connections}; multi_accept off; }}
 http {{
     access_log off;
     keepalive_timeout 300s;
@@ -112,8 +112,9 @@ class Gateway:
         """The model string a body needs to get the behaviour `name` of the mock."""
         return self.setup.models[name]
 
-    def start(self):
-        """Starts it and waits for its first answer; returns the ms from start to that answer."""
+    def start(self, streams=0):
+        """Starts it, with room for so many streams, and waits for its first answer; returns the ms
+        from start to that answer."""
         raise NotImplementedError
 
     def stop(self):
@@ -153,7 +154,7 @@ def _tail(path):
 class Direct(Gateway):
     name = "direct"
 
-    def start(self):
+    def start(self, streams=0):
         self.port = self.stream_port = self.setup.mock_port
         return 0.0
 
@@ -161,11 +162,13 @@ class Direct(Gateway):
 class Nginx(Gateway):
     name = "nginx"
 
-    def start(self):
+    def start(self, streams=0):
         s = self.setup
         folder = s.folder("nginx")
         self.port, self.stream_port = free_ports(2)
+        # Two connections a stream, and a margin: with few left, nginx closes those it can spare.
         conf = NGINX_CONF.format(
+            connections=1024 + 3 * streams,
             user="user root;" if os.geteuid() == 0 else "", workers=s.workers, nofile=s.nofile,
             dir=folder, upstream=s.mock_port, port=self.port, stream_port=self.stream_port)
         with open(f"{folder}/nginx.conf", "w", encoding="utf-8") as f:
@@ -177,7 +180,7 @@ class Nginx(Gateway):
 class Haproxy(Gateway):
     name = "haproxy"
 
-    def start(self):
+    def start(self, streams=0):
         s = self.setup
         folder = s.folder("haproxy")
         self.port = self.stream_port = free_ports(1)[0]
@@ -195,7 +198,7 @@ class Turnpike(Gateway):
     def model(self, name):
         return name
 
-    def start(self):
+    def start(self, streams=0):
         s = self.setup
         folder = s.folder("turnpike")
         self.port = self.stream_port = free_ports(1)[0]

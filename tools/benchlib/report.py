@@ -64,9 +64,10 @@ def _streams(r):
 
 def _beside(r):
     return (f"### beside: {r['streams']} open streams, an event each {r['pace_ms']} ms\n\n" +
-            table(["", "requests/s alone", "beside", "kept", "gap max ms", "failed"],
+            table(["", "requests/s alone", "beside", "kept", "events/s", "gap max ms", "failed"],
                   [[n, fmt(g["rps_alone"], "{:.0f}"), fmt(g["rps_beside"], "{:.0f}"),
-                    fmt(g["kept"], "{:.0%}"), fmt(g["gap_max"], "{:.0f}"), g["failed"]]
+                    fmt(g["kept"], "{:.0%}"),
+                    fmt(g["events"], "{:.0f}"), fmt(g["gap_max"], "{:.0f}"), g["failed"]]
                    for n, g in r["gateways"].items()]))
 
 
@@ -141,7 +142,7 @@ METHOD = """The gateway under test has {gateway_cpus} to itself, with {workers} 
 Turnpike, {seconds} s each, {rounds} rounds after {warmup} to warm up); figures are medians, ratios
 are medians of the ratios within each round. `direct` is wrk against the mock itself. nginx is a
 plain reverse proxy with upstream keep-alive and its access log off; for streams with
-`proxy_buffering off`; its tables for {nofile} connections are part of its RSS. haproxy has one thread a worker and `http-reuse always`. Turnpike checks the
+`proxy_buffering off`. haproxy has one thread a worker and `http-reuse always`. Turnpike checks the
 key, validates the body, routes, counts usage and writes its access log to a file. CPU is what the
 scheduler counted for the gateway's processes, syscalls were counted by {tool} in a run of their own,
 RSS is `Rss` of `/proc/PID/smaps_rollup`, summed over processes."""
@@ -150,7 +151,7 @@ RSS is `Rss` of `/proc/PID/smaps_rollup`, summed over processes."""
 def method(setup):
     return METHOD.format(
         gateway_cpus=_cpus(setup.gateway_cpus), load_cpus=_cpus(setup.load_cpus),
-        workers=setup.workers, nofile=setup.nofile, s="" if setup.workers == 1 else "s", seconds=setup.seconds,
+        workers=setup.workers, s="" if setup.workers == 1 else "s", seconds=setup.seconds,
         rounds=setup.rounds, warmup=setup.warmup, tool=setup.syscall_tool or "nothing (no tool)")
 
 

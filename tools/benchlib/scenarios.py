@@ -115,7 +115,7 @@ def streams(setup, names, scenario, count, ramp):
     result = {"scenario": scenario, "streams": count, "pace_ms": setup.pace_ms, "gateways": {}}
     for name in names:
         g = GATEWAYS[name](setup)
-        g.start()
+        g.start(count)
         try:
             before = g.rss_kb() if g.proc else 0
             cpu = g.cpu_ns()
@@ -145,12 +145,12 @@ def beside(setup, names, count, ramp):
     result = {"scenario": "beside", "streams": count, "pace_ms": setup.pace_ms, "gateways": {}}
     for name in names:
         g = GATEWAYS[name](setup)
-        g.start()
+        g.start(count)
         try:
             small = body_file(setup, g, "small", "bench")
             open_body = body_file(setup, g, "small", "bench-open", True)
             measure(setup, g, small, 64, 1)
-            ratios, alone, busy, gaps, failed = [], [], [], [], 0
+            ratios, alone, busy, gaps, events, failed = [], [], [], [], [], 0
             for _ in range(setup.beside_rounds):
                 a = measure(setup, g, small, 64, setup.seconds)
                 load = Streams(setup, g, open_body, count, ramp)
@@ -165,8 +165,10 @@ def beside(setup, names, count, ramp):
                 busy.append(b["rps"])
                 ratios.append(b["rps"] / a["rps"])
                 gaps.append(s["gap_ms"]["max"])
+                events.append(s["events"] / s["seconds"])
             result["gateways"][name] = {"rps_alone": median(alone), "rps_beside": median(busy),
                                         "kept": median(ratios), "gap_max": max(gaps),
+                                        "events": median(events),
                                         "failed": failed}
             say(f"  beside: {name} keeps {median(ratios):.0%} beside {count} streams, largest gap "
                 f"{max(gaps):.0f} ms")

@@ -33,7 +33,7 @@ struct load {
     struct sse_stream *s;
     unsigned started, finished, streaming, max_streaming;
     bool ready;
-    uint64_t began, failures[SSE_RESULTS], statuses[600], bytes, events;
+    uint64_t began, since, failures[SSE_RESULTS], statuses[600], bytes, events;
     char *rbuf;
 };
 
@@ -273,7 +273,7 @@ static int summary(struct load *l)
            "\"failed\":%" PRIu64 ",\"max_concurrent\":%u,\"events\":%" PRIu64 ",\"bytes\":%" PRIu64
            ",\"seconds\":%.3f,\"failures\":{",
            l->o.streams, l->started, l->failures[SSE_OK], open, failed, l->max_streaming, l->events,
-           l->bytes, (double)(now - l->began) / 1e9);
+           l->bytes, (double)(now - l->since) / 1e9);
     for (unsigned r = 1, first = 1; r < SSE_RESULTS; r++) {
         if (l->failures[r]) {
             printf("%s\"%s\":%" PRIu64, first ? "" : ",", sse_result_name((enum sse_result)r),
@@ -301,7 +301,7 @@ static int summary(struct load *l)
 
 /* ---- loop ---- */
 
-/* SIGUSR1 begins the measurement of gaps anew; the others end the run. */
+/* SIGUSR1 begins the measurement of gaps and events anew; the others end the run. */
 static bool take_signal(struct load *l)
 {
     struct signalfd_siginfo si;
@@ -310,6 +310,8 @@ static bool take_signal(struct load *l)
     if (si.ssi_signo != SIGUSR1)
         return true;
     uint64_t now = clock_ns();
+    l->since = now;
+    l->events = l->bytes = 0;
     for (unsigned i = 0; i < l->started; i++) {
         l->s[i].max_gap = 0;
         if (l->s[i].last_event)
@@ -338,7 +340,7 @@ static void time_out(struct load *l)
 static void run(struct load *l)
 {
     struct epoll_event ev[512];
-    l->began = clock_ns();
+    l->began = l->since = clock_ns();
     uint64_t limit = l->began + (uint64_t)l->o.timeout_s * 1000000000u;
     while (l->finished < l->o.streams) {
         uint64_t now = clock_ns();
@@ -370,7 +372,7 @@ static void usage(void)
             "                [--hold] [--timeout SECONDS] http://HOST:PORT/PATH\n"
             "Opens N streams (1), at most --ramp new ones a second (1000), and waits for their ends.\n"
             "--hold prints 'ready' when all are streaming; SIGTERM or SIGINT then end the run early.\n"
-            "SIGUSR1 begins the measurement of gaps anew. Prints a JSON summary; exits 0 when every\n"
+            "SIGUSR1 begins the counting of events and gaps anew. Prints a JSON summary; exits 0 when every\n"
             "stream was complete (with --hold: when none failed).\n");
 }
 
