@@ -161,6 +161,8 @@ static void two(char *out, int64_t v)
 
 void http_date(char out[30], int64_t unix_ms)
 {
+    static const char days[] = "ThuFriSatSunMonTueWed", /* the first of 1970 was a Thursday */
+        months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
     int64_t s = TP_MAX(unix_ms, 0) / 1000;
     s = TP_MIN(s, INT64_C(253402300799)); /* the end of 9999 */
     int64_t day = s / 86400, t = s % 86400;
@@ -171,9 +173,9 @@ void http_date(char out[30], int64_t unix_ms)
     int64_t d = doy - (153 * mp + 2) / 5 + 1, m = mp < 10 ? mp + 2 : mp - 10; /* m: 0 is January */
     int64_t y = yoe + era * 400 + (m < 2);
     memcpy(out, "Thu, 00 Jan 0000 00:00:00 GMT", 30);
-    memcpy(out, "ThuFriSatSunMonTueWed" + 3 * (day % 7), 3);
+    memcpy(out, &days[3 * (day % 7)], 3);
     two(out + 5, d);
-    memcpy(out + 8, "JanFebMarAprMayJunJulAugSepOctNovDec" + 3 * m, 3);
+    memcpy(out + 8, &months[3 * m], 3);
     two(out + 12, y / 100);
     two(out + 14, y % 100);
     two(out + 17, t / 3600);
