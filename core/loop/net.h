@@ -16,17 +16,33 @@
 
 typedef struct tls_context tls_context; /* a listener's or an upstream's; tls.h */
 typedef struct tls_session tls_session; /* one connection's state; NULL when plain */
+typedef struct tls_resume tls_resume;   /* tls.h */
+
+/* Something to be done soon, from the loop and not from within the caller; embedded in its user,
+ * zeroed: not waiting. Runs once each time it is deferred. */
+typedef struct net_task {
+    struct net_task *next, **link;
+    void (*run)(struct net_task *);
+} net_task;
 
 typedef struct net_loop { /* one a worker */
     uv_loop_t *uv;
-    wheel *timers;
+    wheel *timers;        /* run by its owner with microseconds of uv_now()'s clock (monotonic) */
     char *buffer;         /* NET_READ_BUFFER bytes, reading */
-    void *tls_scratch;    /* tls.c's own */
+    void *tls_scratch;    /* tls_bio.c's own */
     uint32_t open;        /* connections not yet closed: zero at exit */
     uint32_t reserved;
+    net_task *tasks, **tasks_end;
+    uv_idle_t *idle;      /* there while tasks wait */
 } net_loop;
-int net_loop_init(net_loop *l, uv_loop_t *uv, wheel *timers);
-void net_loop_free(net_loop *l);
+int net_loop_init(net_loop *l, uv_loop_t *uv, wheel *timers); /* 0 or UV_ENOMEM */
+void net_loop_free(net_loop *l); /* nothing may be open; the wheel and uv are the caller's */
+void net_defer(net_loop *l, net_task *t);   /* no effect when it waits already */
+void net_undefer(net_loop *l, net_task *t); /* no effect when it does not wait */
+static inline int64_t net_now_us(const net_loop *l) /* the loop's cached monotonic clock */
+{
+    return (int64_t)uv_now(l->uv) * 1000;
+}
 
 typedef struct net net;
 typedef struct net_events {
@@ -36,9 +52,11 @@ typedef struct net_events {
      * NULL, or leave *p NULL for the shared buffer. */
     void (*room)(net *n, char **p, size_t *cap);
     void (*eof)(net *n);                  /* the peer ended its side cleanly (TLS: close_notify) */
-    void (*error)(net *n, int uv_error, const char *what); /* broken; only net_close is left to do */
+    /* Broken; only net_close is left to do. TLS: a peer that ends without close_notify is one, too
+     * (UV_ECONNRESET), and a failed handshake (UV_EPROTO; what: a whole sentence). */
+    void (*error)(net *n, int uv_error, const char *what);
     void (*drained)(net *n);              /* the queue fell to NET_LOW_WATER after it was above */
-    void (*ready)(net *n);                /* TLS handshake (or connect) is done; may be NULL */
+    void (*ready)(net *n);                /* TLS: the handshake is done; may be NULL */
     void (*closed)(net *n);               /* last callback: the memory around net may be freed */
 } net_events;
 
@@ -48,22 +66,27 @@ struct net {
     const net_events *on;
     void *owner;           /* the user's */
     tls_session *tls;
+    struct net_out *out;   /* what waits for the kernel; NULL when nothing does */
+    net_task task;         /* goes on with what was read before a stop; late errors */
     size_t queued;         /* bytes accepted and not yet taken by the kernel */
-    uint8_t reading, closing, above_high, failed;
-    uint8_t handshaking, shut, reserved[2];
+    uint8_t reading, closing, above_high, failed; /* reading: the user's wish */
+    uint8_t handshaking, shut, polling, reserved;
+    int32_t late_error;
 };
 
-/* Takes over an accepted descriptor. tls: NULL for plain. 0 or a uv error (fd is then closed). */
+/* Takes over an accepted descriptor. tls: NULL for plain. 0, or UV_ENOMEM (fd is then closed, and
+ * nothing is left behind). TCP_NODELAY is set. */
 int net_open(net *n, net_loop *l, const net_events *on, void *owner, int fd, tls_context *tls);
-/* Begins to connect; ready() or error() follows, never from within. sni: for TLS, the name that the
- * certificate must show. */
-int net_connect(net *n, net_loop *l, const net_events *on, void *owner, const struct sockaddr *to,
-                tls_context *tls, const char *sni);
+/* The same for a descriptor that we connected. name: for TLS, the name or address that the
+ * certificate must show, also sent as SNI; resume: where the TLS session is kept for the next
+ * connection, or NULL; both outlive the connection. ready() follows with TLS only. */
+int net_open_client(net *n, net_loop *l, const net_events *on, void *owner, int fd,
+                    tls_context *tls, const char *name, tls_resume *resume);
 void net_read_start(net *n);
-void net_read_stop(net *n);
+void net_read_stop(net *n); /* no data() from now on, until started again */
 /* Writes the segments in order; 0, or a uv error when the connection is broken (error() is not
- * called for it). Afterwards n->queued says how much waits; above NET_HIGH_WATER the writer should
- * stop until drained(). The segments are free when it returns. */
+ * called for it, but reading goes on, and error() or eof() follows what the peer had sent before). Afterwards n->queued says how much waits; above NET_HIGH_WATER the writer should
+ * stop until drained(). The segments are free when it returns. TLS: not before ready(). */
 int net_write(net *n, const tp_str *segs, uint32_t count);
 /* Sends what is queued, then the end of our side (TLS close_notify, FIN). */
 void net_shutdown(net *n);
@@ -71,5 +94,6 @@ void net_shutdown(net *n);
 void net_close(net *n);
 /* Closes with RST, for a reply that must not look complete. */
 void net_abort(net *n);
-int net_peer(const net *n, char out[64]); /* "127.0.0.1:4711" or "[::1]:4711" */
+/* "127.0.0.1:4711" or "[::1]:4711"; its length, or 0 (and "") when it cannot be told. */
+int net_peer(const net *n, char out[64]);
 #endif
