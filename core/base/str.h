@@ -32,7 +32,8 @@ static inline int str_ends(tp_str s, tp_str suffix)
 }
 static inline tp_str str_skip(tp_str s, size_t n)
 {
-    return n > s.len ? (tp_str){s.ptr + s.len, 0} : (tp_str){s.ptr + n, s.len - n};
+    size_t k = TP_MIN(n, s.len);
+    return (tp_str){k ? s.ptr + k : s.ptr, s.len - k}; /* NULL + 0 is undefined in C */
 }
 int str_ieq(tp_str a, tp_str b);          /* ASCII case ignored */
 tp_str str_trim(tp_str s);                /* spaces and tabs at both ends */
