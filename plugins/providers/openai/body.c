@@ -1,0 +1,172 @@
+#include "openai_int.h"
+
+typedef struct plan { /* what one body needs */
+    const tp_instance *in;
+    tp_call *c;
+    const tp_operation *op;
+    const tp_target *target;
+    const tp_doc *d;
+    uint32_t max_tokens, max_completion, stream_options; /* values; 0: absent */
+    uint32_t deployment_drop;                            /* array in target.options, or 0 */
+    int both, stream;
+} plan;
+
+static int dropped(const plan *p, tp_str key)
+{
+    for (uint32_t i = 0; i < p->in->drop_count; i++)
+        if (span_eq(p->in->drop[i], key))
+            return 1;
+    if (p->deployment_drop) {
+        const tp_doc *d = &p->target->options;
+        for (uint32_t t = p->deployment_drop + 1; t < d->tokens[p->deployment_drop].next;
+             t = d->tokens[t].next)
+            if (span_kind(d, t) == TP_STRING && span_eq(span_inner(d, t), key))
+                return 1;
+    }
+    return 0;
+}
+
+static const rename_rule *renamed(const plan *p, tp_str key)
+{
+    for (uint32_t i = 0; i < p->in->rename_count; i++)
+        if (span_eq(p->in->rename[i].from, key))
+            return &p->in->rename[i];
+    return NULL;
+}
+
+/* Will another member come to bear this name? */
+static int displaced(const plan *p, tp_str key)
+{
+    for (uint32_t i = 0; i < p->in->rename_count; i++) {
+        const rename_rule *x = &p->in->rename[i];
+        if (span_eq(x->to, key) && !span_eq(x->from, key) &&
+            span_given(p->d, p->in->host->find(p->d, 0, x->from)))
+            return 1;
+    }
+    return 0;
+}
+
+static tp_status report(const plan *p, int32_t what, tp_str field, tp_str why)
+{
+    return p->in->host->report(p->c, what, field, why);
+}
+
+/* Whether this member leaves, and what is said about it. */
+static int cut(const plan *p, tp_str key, uint32_t value, tp_status *st)
+{
+    int given = span_given(p->d, value);
+    if (dropped(p, key)) {
+        if (given)
+            *st = report(p, TP_DROPPED, key, SPAN("this provider does not take it"));
+        return 1;
+    }
+    if (p->both && value == p->max_tokens) {
+        *st = report(p, TP_CHANGED, key, SPAN("max_completion_tokens takes precedence"));
+        return 1;
+    }
+    if (p->in->rename_count) {
+        if (displaced(p, key))
+            return 1;
+        const rename_rule *x = renamed(p, key);
+        if (x && !given && p->in->host->find(p->d, 0, x->to))
+            return 1; /* a null that would bear the name of a member that is there */
+    }
+    if (p->stream && !p->in->stream_usage && value == p->stream_options) {
+        if (given)
+            *st = report(p, TP_CHANGED, key, SPAN("this provider decides itself what to stream"));
+        return 1;
+    }
+    return 0;
+}
+
+/* Makes sure that include_usage is true in the stream_options that the client sent. */
+static void ask_for_usage(splice *s, const plan *p)
+{
+    const tp_token *t = &p->d->tokens[p->stream_options];
+    if (t->kind != TP_OBJECT) { /* null */
+        splice_skip(s, t->at, t->at + t->len);
+        splice_put(s, SPAN("{\"include_usage\":true}"));
+        return;
+    }
+    uint32_t flag = p->in->host->find(p->d, p->stream_options, SPAN("include_usage"));
+    if (span_true(p->d, flag))
+        return;
+    if (flag) {
+        splice_skip(s, p->d->tokens[flag].at, span_end(p->d, flag));
+        splice_put(s, SPAN("true"));
+        return;
+    }
+    splice_skip(s, t->at + 1, t->at + 1);
+    splice_put(s, span_filled(p->d, p->stream_options) ? SPAN("\"include_usage\":true,")
+                                                       : SPAN("\"include_usage\":true"));
+}
+
+static void cap(splice *s, const plan *p, tp_str key, uint32_t value)
+{
+    int64_t most = p->target->max_output_tokens;
+    char digits[24];
+    if (most <= 0 || span_count(p->d, value) <= most)
+        return;
+    splice_skip(s, p->d->tokens[value].at, span_end(p->d, value));
+    splice_put(s, span_of_int(most, digits));
+    if (s->status == TP_OK)
+        s->status = report(p, TP_CHANGED, key, SPAN("lowered to the model's limit"));
+}
+
+static void edit(splice *s, const plan *p, tp_str key, const members *m)
+{
+    const rename_rule *x = p->in->rename_count ? renamed(p, key) : NULL;
+    if (x) {
+        splice_skip(s, p->d->tokens[m->key].at, span_end(p->d, m->key));
+        splice_quote(s, x->to);
+    }
+    if (span_is(key, "model")) {
+        splice_skip(s, p->d->tokens[m->value].at, span_end(p->d, m->value));
+        splice_quote(s, p->target->model);
+    } else if (m->value == p->max_tokens || m->value == p->max_completion) {
+        cap(s, p, key, m->value);
+    } else if (m->value == p->stream_options && p->stream && p->in->stream_usage) {
+        ask_for_usage(s, p);
+    }
+}
+
+static void look(plan *p)
+{
+    const tp_host *h = p->in->host;
+    p->stream = (p->op->flags & TP_STREAM) != 0;
+    p->max_tokens = h->find(p->d, 0, SPAN("max_tokens"));
+    p->max_completion = h->find(p->d, 0, SPAN("max_completion_tokens"));
+    p->both = span_given(p->d, p->max_tokens) && span_given(p->d, p->max_completion);
+    if (p->stream)
+        p->stream_options = h->find(p->d, 0, SPAN("stream_options"));
+    const tp_doc *o = &p->target->options;
+    if (o->count > 1 && o->tokens[0].kind == TP_OBJECT) {
+        uint32_t t = h->find(o, 0, SPAN("drop"));
+        p->deployment_drop = span_kind(o, t) == TP_ARRAY ? t : 0;
+    }
+}
+
+tp_status openai_write_body(const tp_instance *in, tp_call *c, const tp_operation *op,
+                            const tp_target *target)
+{
+    const tp_doc *d = &op->body;
+    plan p = {.in = in, .c = c, .op = op, .target = target, .d = d};
+    splice s = {.host = in->host, .call = c, .text = d->text};
+    look(&p);
+    members m = members_of(d, 0);
+    while (members_next(&m) && s.status == TP_OK) {
+        tp_str key = span_text(in->host, c, d, m.key);
+        if (cut(&p, key, m.value, &s.status))
+            splice_cut(&s, &m);
+        else
+            edit(&s, &p, key, &m);
+    }
+    if (p.stream && in->stream_usage && !p.stream_options) {
+        /* Usage is always asked for: it is what the request is settled by. */
+        uint32_t at = m.value ? span_end(d, m.value) : m.before;
+        splice_skip(&s, at, at);
+        splice_put(&s, m.kept ? SPAN(",\"stream_options\":{\"include_usage\":true}")
+                              : SPAN("\"stream_options\":{\"include_usage\":true}"));
+    }
+    return splice_end(&s);
+}
