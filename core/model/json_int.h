@@ -67,7 +67,23 @@ size_t json_string_walk(json_scanner *s, size_t i, uint32_t *escaped);
 /* The fault of a string that a kernel refused. */
 int json_string_fault(json_scanner *s, size_t i) TP_COLD;
 /* Length (1 to 4) of the UTF-8 character at p, of which n > 0 bytes are readable, or 0. */
-size_t json_utf8_step(const uint8_t *p, size_t n);
+static inline size_t json_utf8_step(const uint8_t *p, size_t n)
+{
+    uint8_t c = p[0];
+    if (c < 0x80)
+        return 1;
+    if (n < 2 || (p[1] & 0xc0) != 0x80)
+        return 0;
+    if (c < 0xe0)
+        return c >= 0xc2 ? 2 : 0;
+    if (n < 3 || (p[2] & 0xc0) != 0x80)
+        return 0;
+    if (c < 0xf0)
+        return (c == 0xe0 && p[1] < 0xa0) || (c == 0xed && p[1] > 0x9f) ? 0 : 3;
+    if (n < 4 || (p[3] & 0xc0) != 0x80 || c > 0xf4)
+        return 0;
+    return (c == 0xf0 && p[1] < 0x90) || (c == 0xf4 && p[1] > 0x8f) ? 0 : 4;
+}
 /* Checks the escape \u whose 'u' is at `at`. *low_at: where the 'u' of a low surrogate is expected
  * because its high one was seen. 1: valid. */
 int json_unicode_ok(const json_scanner *s, size_t at, size_t *low_at);

@@ -5,16 +5,22 @@
  * No include guard: that is the point. */
 
 #define JSON_SRC(i) (TP_LIKELY((i) <= lim) ? text + (i) : tail + ((i)-lim))
+/* c becomes the first byte from i on that is not white space. One space is the usual. */
 #define JSON_NEXT()                                                                                \
     do {                                                                                           \
-        c = *JSON_SRC(i);                                                                          \
+        const uint8_t *next_ = JSON_SRC(i);                                                        \
+        c = next_[0];                                                                              \
         if (c <= 0x20) {                                                                           \
-            i = K(blank)(text, tail, lim, i);                                                      \
+            if (c == ' ' && next_[1] > 0x20)                                                       \
+                i++;                                                                               \
+            else                                                                                   \
+                i = K(blank)(text, tail, lim, i);                                                  \
             c = *JSON_SRC(i);                                                                      \
         }                                                                                          \
     } while (0)
 
-/* The first byte from i on that is not white space. */
+/* Branches, not the count of trailing zeros: indentation is predictable, and what is predicted
+ * does not wait for the load before. */
 static size_t K(blank)(const uint8_t *text, const uint8_t *tail, size_t lim, size_t i)
 {
     for (;;) {

@@ -99,22 +99,27 @@ static inline k_utf8_state k_utf8_begin(void)
     return 0;
 }
 
-static inline uint64_t k_utf8(const json_scanner *s, size_t i, k_block b, uint64_t high,
-                              k_utf8_state *state)
+static inline uint64_t k_from(size_t place)
+{
+    return place < JSON_BLOCK ? ~(uint64_t)0 << place : 0;
+}
+
+static uint64_t k_utf8(const json_scanner *s, size_t i, k_block b, uint64_t high,
+                       k_utf8_state *state)
 {
     (void)b;
+    if (*state > i) /* the last character of the block before reaches into this one */
+        high &= k_from(*state - i);
     while (high) {
         size_t at = i + (size_t)__builtin_ctzll(high);
-        uint64_t bit = high & -high;
-        if (at < *state) { /* a later byte of a character that is checked */
-            high &= high - 1;
-            continue;
-        }
-        size_t n = json_utf8_step(s->text + at, s->len - at);
-        if (n == 0)
-            return bit;
-        *state = at + n;
-        high &= high - 1;
+        do {
+            size_t n = json_utf8_step(s->text + at, s->len - at);
+            if (n == 0)
+                return (uint64_t)1 << (at - i);
+            at += n;
+        } while (at < i + JSON_BLOCK && at < s->len && s->text[at] >= 0x80);
+        *state = at;
+        high &= k_from(at - i);
     }
     return 0;
 }

@@ -131,24 +131,6 @@ size_t json_string_walk(json_scanner *s, size_t i, uint32_t *escaped)
     }
 }
 
-size_t json_utf8_step(const uint8_t *p, size_t n)
-{
-    uint8_t c = p[0];
-    if (c < 0x80)
-        return 1;
-    if (n < 2 || (p[1] & 0xc0) != 0x80)
-        return 0;
-    if (c < 0xe0)
-        return c >= 0xc2 ? 2 : 0;
-    if (n < 3 || (p[2] & 0xc0) != 0x80)
-        return 0;
-    if (c < 0xf0)
-        return (c == 0xe0 && p[1] < 0xa0) || (c == 0xed && p[1] > 0x9f) ? 0 : 3;
-    if (n < 4 || (p[3] & 0xc0) != 0x80 || c > 0xf4)
-        return 0;
-    return (c == 0xf0 && p[1] < 0x90) || (c == 0xf4 && p[1] > 0x8f) ? 0 : 4;
-}
-
 int json_utf8_portable(const uint8_t *p, size_t n)
 {
     for (size_t i = 0; i < n;) {

@@ -9,7 +9,7 @@
 #include "base/str.h"
 #include "model/json_int.h"
 
-#define ROUNDS 15
+#define ROUNDS 9
 #define ROUND_NS 1500000 /* of one text with one kernel */
 #define KERNELS 8
 
