@@ -398,7 +398,7 @@ static tp_status h_attach(tp_call *call, uint32_t part, uint32_t base64)
         return plug_fail(c, TP_E_UNSUPPORTED, p.name,
                          STR("this part of the form is too large to be passed on by this host; "
                              "send a smaller file"));
-    if (!base64)
+    if (!base64 || p.head.len == 0)
         return h_write(call, p.head);
     if (p.head.len > SIZE_MAX / 2)
         return no_memory(c);
