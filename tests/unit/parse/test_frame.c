@@ -63,6 +63,7 @@ static const row sse[] = {
     {"data: a\n\ndata: b", "(|a)cut"},
     {"event: x\n", "cut"},
     {"event: x", "cut"},
+    {"event:\n", ""},
     {": ping", ""},
     {": ping\n", ""},
     {"data: a\n\n: ping\n", "(|a)"},

@@ -182,6 +182,27 @@ static void test_head_is_bounded(void **state)
     }
 }
 
+/* The bound on framing is one on each chunk: a stream may have as many as it likes. */
+static void test_many_chunks(void **state)
+{
+    (void)state;
+    buf b;
+    transcript t;
+    row r = {.messages = 1, .end = '0', .raw = "chunks", .holds = "body[2000]="};
+    buf_init(&b, 1 << 20);
+    assert_int_equal(buf_adds(&b, STR("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")), 0);
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(buf_adds(&b, STR("0002;x=y\r\nab\r\n")), 0);
+    assert_int_equal(buf_adds(&b, STR("0\r\n\r\n")), 0);
+    run_row(&t, &r, buf_str(&b), cut_never, NULL);
+    check_row(&r, &t);
+    transcript_free(&t);
+    run_row(&t, &r, buf_str(&b), cut_always, NULL);
+    check_row(&r, &t);
+    transcript_free(&t);
+    buf_free(&b);
+}
+
 /* Bodies are handed out where they lie, however many bytes they have. */
 static void test_no_copy(void **state)
 {
@@ -215,6 +236,7 @@ int main(void)
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_interim_is_bounded),
         cmocka_unit_test(test_head_is_bounded),
+        cmocka_unit_test(test_many_chunks),
         cmocka_unit_test(test_no_copy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
