@@ -9,14 +9,18 @@ from .procs import BenchError, Proc, cpu_ns, free_ports, http, process_tree, rss
 
 KEY = "tp_live_bench0000000000000000000000000000000000"
 
-# {binary} the gateway, {dir} its configuration directory, {port} where it must listen.
-TURNPIKE_COMMAND = ["{binary}", "serve", "--config", "{dir}", "--listen", "127.0.0.1:{port}"]
+# {binary} the gateway, {dir} its configuration directory, which says where it must listen.
+TURNPIKE_COMMAND = ["{binary}", "serve", "--config", "{dir}"]
 
 
-def turnpike_conf(workers, run_dir, upstream_port, models):
-    """The snippet conf.d/00-bench.json: everything on that production has on."""
+def turnpike_conf(workers, run_dir, port, upstream_port, models, tls):
+    """The snippet conf.d/00-bench.json: everything on that production has on. tls: (cert, key)."""
+    listen = f"127.0.0.1:{port}"
+    scheme = "https" if tls else "http"
     return {
         "server": {
+            "listen": {"address": listen, "cert_file": tls[0], "key_file": tls[1]} if tls
+                      else listen,
             "workers": workers,
             "access_log": f"{run_dir}/access.log",
             "run_dir": f"{run_dir}/run",
@@ -25,8 +29,9 @@ def turnpike_conf(workers, run_dir, upstream_port, models):
         "providers": {
             "mock": {
                 "plugin": "openai",
-                "options": {"base_url": f"http://127.0.0.1:{upstream_port}/v1"},
+                "options": {"base_url": f"{scheme}://127.0.0.1:{upstream_port}/v1"},
                 "api_key": "mock-upstream-takes-any-key",
+                **({"tls": {"ca_file": tls[0]}} if tls else {}),
             }
         },
         "endpoints": {"chat": {"path": "/chat/completions"}},
@@ -68,15 +73,24 @@ http {{
     proxy_set_header Host $host;
     proxy_buffers 16 16k;
     proxy_read_timeout 600s;
+    {tls}
     server {{
-        listen 127.0.0.1:{port} backlog=8192;
-        location / {{ proxy_pass http://mock; }}
+        listen 127.0.0.1:{port} {ssl} backlog=8192;
+        location / {{ proxy_pass {scheme}://mock; }}
     }}
     server {{
-        listen 127.0.0.1:{stream_port} backlog=8192;
-        location / {{ proxy_pass http://mock; proxy_buffering off; }}
+        listen 127.0.0.1:{stream_port} {ssl} backlog=8192;
+        location / {{ proxy_pass {scheme}://mock; proxy_buffering off; }}
     }}
 }}
+"""
+
+NGINX_TLS = """
+    ssl_certificate {cert};
+    ssl_certificate_key {key};
+    proxy_ssl_trusted_certificate {cert};
+    proxy_ssl_verify on;
+    proxy_ssl_name 127.0.0.1;
 """
 
 HAPROXY_CONF = """
@@ -93,8 +107,8 @@ defaults
     http-reuse always
     no log
 listen bench
-    bind 127.0.0.1:{port} backlog 8192
-    server mock 127.0.0.1:{upstream} maxconn {maxconn} pool-max-conn 1024
+    bind 127.0.0.1:{port} {bind_tls} backlog 8192
+    server mock 127.0.0.1:{upstream} {server_tls} maxconn {maxconn} pool-max-conn 1024
 """
 
 
@@ -107,6 +121,8 @@ class Gateway:
         self.proc = None
         self.port = self.stream_port = 0
         self.idle_kb = 0
+        self.tls = setup.tls  # (cert, key) for TLS on both sides, or None
+        self.scheme = "https" if self.tls else "http"
 
     def model(self, name):
         """The model string a body needs to get the behaviour `name` of the mock."""
@@ -139,7 +155,8 @@ class Gateway:
         begin = time.perf_counter()
         with open(log_path, "w", encoding="utf-8") as log:
             self.proc = Proc(argv, cpus=self.setup.gateway_cpus, stdout=log, stderr=log)
-        wait_answer(self.proc, self.port, raw, self.name, lambda: _tail(log_path))
+        wait_answer(self.proc, self.port, raw, self.name, lambda: _tail(log_path),
+                    tls=bool(self.tls))
         first_ms = (time.perf_counter() - begin) * 1000
         time.sleep(0.2)
         self.idle_kb = self.rss_kb()
@@ -168,7 +185,8 @@ class Nginx(Gateway):
         self.port, self.stream_port = free_ports(2)
         # Two connections a stream, and a margin: with few left, nginx closes those it can spare.
         conf = NGINX_CONF.format(
-            connections=1024 + 3 * streams,
+            connections=1024 + 3 * streams, scheme=self.scheme, ssl="ssl" if self.tls else "",
+            tls=NGINX_TLS.format(cert=self.tls[0], key=self.tls[1]) if self.tls else "",
             user="user root;" if os.geteuid() == 0 else "", workers=s.workers, nofile=s.nofile,
             dir=folder, upstream=s.mock_port, port=self.port, stream_port=self.stream_port)
         with open(f"{folder}/nginx.conf", "w", encoding="utf-8") as f:
@@ -184,7 +202,16 @@ class Haproxy(Gateway):
         s = self.setup
         folder = s.folder("haproxy")
         self.port = self.stream_port = free_ports(1)[0]
-        conf = HAPROXY_CONF.format(workers=s.workers, upstream=s.mock_port, port=self.port,
+        both = ("", "")
+        if self.tls:
+            pem = f"{folder}/both.pem"
+            with open(pem, "w", encoding="ascii") as out:
+                for part in self.tls:
+                    with open(part, encoding="ascii") as f:
+                        out.write(f.read())
+            both = (f"ssl crt {pem}", f"ssl verify required ca-file {self.tls[0]}")
+        conf = HAPROXY_CONF.format(bind_tls=both[0], server_tls=both[1], workers=s.workers,
+                                   upstream=s.mock_port, port=self.port,
                                    maxconn=(s.nofile - 100) // 2)
         with open(f"{folder}/haproxy.cfg", "w", encoding="utf-8") as f:
             f.write(conf)
@@ -204,10 +231,10 @@ class Turnpike(Gateway):
         self.port = self.stream_port = free_ports(1)[0]
         os.makedirs(f"{folder}/conf.d", exist_ok=True)
         os.makedirs(f"{folder}/run", exist_ok=True)
-        conf = turnpike_conf(s.workers, folder, s.mock_port, s.models)
+        conf = turnpike_conf(s.workers, folder, self.port, s.mock_port, s.models, self.tls)
         with open(f"{folder}/conf.d/00-bench.json", "w", encoding="utf-8") as f:
             json.dump(conf, f, indent=2)
-        argv = [a.format(binary=s.turnpike, dir=folder, port=self.port) for a in TURNPIKE_COMMAND]
+        argv = [a.format(binary=s.turnpike, dir=folder) for a in TURNPIKE_COMMAND]
         return self._started(argv, f"{folder}/out.log")
 
 
@@ -217,13 +244,16 @@ GATEWAYS = {g.name: g for g in (Direct, Nginx, Haproxy, Turnpike)}
 class Mock:
     """The upstream of them all."""
 
-    def __init__(self, binary, cpus):
-        self.proc = Proc([binary], cpus=cpus, stdout=-1)
+    def __init__(self, binary, cpus, tls=None):
+        flags = ["--tls", *tls] if tls else []
+        self.tls = bool(tls)
+        self.proc = Proc([binary, *flags], cpus=cpus, stdout=-1)
         line = self.proc.popen.stdout.readline()
         if not line.startswith("listening on "):
             raise BenchError(f"{binary} did not say where it listens: {line!r}")
         self.port = int(line.rsplit(":", 1)[1])
 
     def stats(self):
-        _, body = http(self.port, b"GET /mock/stats HTTP/1.1\r\nHost: mock\r\n\r\n")
+        _, body = http(self.port, b"GET /mock/stats HTTP/1.1\r\nHost: mock\r\n\r\n",
+                       tls=self.tls)
         return json.loads(body)

@@ -37,7 +37,8 @@ class Wrk:
                 f.write(WRK_SCRIPT)
         self.limit = seconds + 30
         self.proc = Proc([setup.wrk, "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s",
-                          "-s", script, f"http://127.0.0.1:{gateway.port}/v1/chat/completions"],
+                          "-s", script,
+                          f"{gateway.scheme}://127.0.0.1:{gateway.port}/v1/chat/completions"],
                          cpus=setup.load_cpus, stdout=subprocess.PIPE,
                          env={"BENCH_BODY": body_file, "BENCH_KEY": KEY})
 
@@ -114,7 +115,7 @@ class Streams:
                 "--body", body_file, "--timeout", timeout]
         if hold:
             argv.append("--hold")
-        argv.append(f"http://127.0.0.1:{gateway.stream_port}/v1/chat/completions")
+        argv.append(f"{gateway.scheme}://127.0.0.1:{gateway.stream_port}/v1/chat/completions")
         self.timeout = timeout
         self.summary = None
         self.proc = Proc(argv, cpus=setup.load_cpus, stdout=subprocess.PIPE)

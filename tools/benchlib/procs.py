@@ -5,6 +5,7 @@ import os
 import resource
 import signal
 import socket
+import ssl
 import subprocess
 import time
 
@@ -148,9 +149,17 @@ def free_ports(n):
             s.close()
 
 
-def http(port, raw, timeout=5.0):
-    """Sends one request with Connection: close semantics left to the peer; returns (status, body)."""
-    with socket.create_connection(("127.0.0.1", port), timeout) as s:
+def _unchecked():
+    ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    ctx.check_hostname = False
+    ctx.verify_mode = ssl.CERT_NONE
+    return ctx
+
+
+def http(port, raw, timeout=5.0, tls=False):
+    """Sends one request and reads its reply; returns (status, body)."""
+    with socket.create_connection(("127.0.0.1", port), timeout) as plain:
+        s = _unchecked().wrap_socket(plain) if tls else plain
         s.settimeout(timeout)
         s.sendall(raw)
         data = b""
@@ -174,7 +183,7 @@ def http(port, raw, timeout=5.0):
         return int(head.split(b" ", 2)[1]), body
 
 
-def wait_answer(proc, port, raw, name, log, limit=15.0):
+def wait_answer(proc, port, raw, name, log, tls=False, limit=15.0):
     """Asks until a 200 comes; returns the seconds it took."""
     begin = time.perf_counter()
     last = "no connection"
@@ -182,7 +191,7 @@ def wait_answer(proc, port, raw, name, log, limit=15.0):
         if proc is not None and not proc.alive():
             raise BenchError(f"{name} ended at once with code {proc.popen.returncode}: {log()}")
         try:
-            status, body = http(port, raw)
+            status, body = http(port, raw, tls=tls)
             if status == 200:
                 return time.perf_counter() - begin
             last = f"status {status}: {body[:300]!r}"

@@ -80,7 +80,7 @@ def _soak(r):
 
 def section(r):
     special = {"start": _start, "beside": _beside, "soak": _soak, "streams": _streams,
-               "many": _streams}
+               "many": _streams, "tls-streams": _streams}
     return special.get(r["scenario"], _requests)(r)
 
 
@@ -137,15 +137,17 @@ def machine():
             f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') >> 20} MiB of memory")
 
 
-METHOD = """The gateway under test has {gateway_cpus} to itself, with {workers} worker{s}; wrk,
-`sse-load` and `mock-upstream` share {load_cpus}. Rounds are interleaved (direct, nginx, haproxy,
-Turnpike, {seconds} s each, {rounds} rounds after {warmup} to warm up); figures are medians, ratios
-are medians of the ratios within each round. `direct` is wrk against the mock itself. nginx is a
-plain reverse proxy with upstream keep-alive and its access log off; for streams with
-`proxy_buffering off`. haproxy has one thread a worker and `http-reuse always`. Turnpike checks the
+METHOD = """\
+The gateway under test has {gateway_cpus} to itself, with {workers} worker{s}; wrk, `sse-load` and
+`mock-upstream` share {load_cpus}. Rounds are interleaved (direct, nginx, haproxy, Turnpike,
+{seconds} s each, {rounds} rounds after {warmup} to warm up); figures are medians, ratios are
+medians of the ratios within each round. `direct` is wrk against the mock itself. nginx is a plain
+reverse proxy with upstream keep-alive and its access log off; for streams with `proxy_buffering
+off`. haproxy has one thread a worker and `http-reuse always`. In the scenarios `tls` and
+`tls-streams` both sides speak TLS, and the upstream's certificate is checked. Turnpike checks the
 key, validates the body, routes, counts usage and writes its access log to a file. CPU is what the
-scheduler counted for the gateway's processes, syscalls were counted by {tool} in a run of their own,
-RSS is `Rss` of `/proc/PID/smaps_rollup`, summed over processes."""
+scheduler counted for the gateway's processes, syscalls were counted by {tool} in a run of their
+own, RSS is `Rss` of `/proc/PID/smaps_rollup`, summed over processes."""
 
 
 def method(setup):

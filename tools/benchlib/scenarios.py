@@ -17,6 +17,7 @@ REQUESTS = {  # name: (body, connections)
     "large-cyrillic": ("large-cyrillic", 64),
     "large-chinese": ("large-chinese", 64),
     "latency": ("small", 1),
+    "tls": ("small", 64),
 }
 
 

@@ -48,7 +48,8 @@ static void reset(struct mock_shared *sh)
     }
 }
 
-static void last(struct mock_shared *sh, struct mock_buf *out, const struct mock_parse *p, bool head)
+static void last(struct mock_shared *sh, struct mock_buf *out, const struct mock_parse *p,
+                 bool head)
 {
     struct mock_last *best = NULL;
     uint64_t seq = 0;

@@ -1,6 +1,6 @@
 /* mock-upstream: what its files share. A test tool: an upstream that speaks the OpenAI format,
  * fast enough never to be the bottleneck of a measurement, and that fails in every way on request.
- * One worker is one thread with one epoll; a connection belongs to one worker for its whole life. */
+ * One worker is one thread with one epoll; a connection stays with one worker for life. */
 #ifndef MOCK_H
 #define MOCK_H
 
@@ -56,8 +56,8 @@ struct mock_behave {
 /* Fills b with the built-in defaults. */
 void mock_behave_init(struct mock_behave *b);
 
-/* Sets one parameter by name ('-' and '_' are the same). Returns 0; -1 for an unknown name; -2 for a
- * value that is not a number in range or, for `fail`, not a known word. */
+/* Sets one parameter by name ('-' and '_' are the same). Returns 0; -1 for an unknown name; -2 for
+ * a value that is not a number in range or, for `fail`, not a known word. */
 int mock_behave_set(struct mock_behave *b, const char *key, size_t key_len, const char *val,
                     size_t val_len);
 

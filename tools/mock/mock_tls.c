@@ -16,11 +16,23 @@ void *mock_tls_context(const char *cert, const char *key)
                               SSL_MODE_RELEASE_BUFFERS);
     if (SSL_CTX_use_certificate_chain_file(ctx, cert) != 1 ||
         SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) != 1) {
-        fprintf(stderr, "mock-upstream: --tls %s %s: no usable PEM certificate and key: ", cert, key);
+        fprintf(stderr, "mock-upstream: --tls %s %s: no usable PEM certificate and key: ", cert,
+                key);
         ERR_print_errors_fp(stderr);
         SSL_CTX_free(ctx);
         return NULL;
     }
+    return ctx;
+}
+
+void *mock_tls_client_context(void)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    if (!ctx)
+        abort();
+    SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                              SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
     return ctx;
 }
 
@@ -34,7 +46,10 @@ void *mock_tls_new(void *ctx, int fd)
     SSL *s = SSL_new(ctx);
     if (!s || SSL_set_fd(s, fd) != 1)
         abort();
-    SSL_set_accept_state(s);
+    if (SSL_is_server(s))
+        SSL_set_accept_state(s);
+    else
+        SSL_set_connect_state(s);
     return s;
 }
 

@@ -1,4 +1,4 @@
-/* The TLS side of mock-upstream: the whole of OpenSSL stays behind these calls. */
+/* The TLS side of mock-upstream and sse-load: the whole of OpenSSL stays behind these calls. */
 #ifndef MOCK_TLS_H
 #define MOCK_TLS_H
 
@@ -8,9 +8,11 @@
 
 /* A server context from PEM files; NULL after saying why on stderr. */
 void *mock_tls_context(const char *cert, const char *key);
+/* A client's context, which checks no certificate: it is there to measure. */
+void *mock_tls_client_context(void);
 void mock_tls_context_free(void *ctx);
 
-void *mock_tls_new(void *ctx, int fd);
+void *mock_tls_new(void *ctx, int fd); /* a server's or a client's, as its context */
 /* Frees an SSL (NULL is allowed); without `abrupt` a close_notify is sent first. */
 void mock_tls_free(void *tls, bool abrupt);
 

@@ -1,5 +1,7 @@
 /* sse-load: opens many concurrent SSE streams against one URL, checks that each is complete, and
- * measures the time to the first event and the largest gap between events. One thread, one epoll. */
+ * measures the time to the first event and the largest gap between events. One thread, one
+ * epoll. */
+#include "mock_tls.h"
 #include "sse_load.h"
 
 #include <arpa/inet.h>
@@ -35,6 +37,7 @@ struct load {
     bool ready;
     uint64_t began, since, failures[SSE_RESULTS], statuses[600], bytes, events;
     char *rbuf;
+    void *tls; /* SSL_CTX for https, else NULL */
 };
 
 #define RBUF ((size_t)262144)
@@ -51,11 +54,14 @@ static uint64_t clock_ns(void)
 static int parse_url(struct load *l, char *host, size_t host_cap, const char **path)
 {
     const char *p = l->o.url;
-    if (strncmp(p, "http://", 7) != 0) {
-        fprintf(stderr, "sse-load: '%s': expected http://HOST:PORT/PATH\n", p);
+    bool tls = strncmp(p, "https://", 8) == 0;
+    if (!tls && strncmp(p, "http://", 7) != 0) {
+        fprintf(stderr, "sse-load: '%s': expected http://HOST:PORT/PATH, or https\n", p);
         return -1;
     }
-    p += 7;
+    if (tls)
+        l->tls = mock_tls_client_context();
+    p += tls ? 8 : 7;
     size_t n = strcspn(p, "/");
     *path = p[n] ? p + n : "/";
     if (n == 0 || n >= host_cap) {
@@ -67,7 +73,7 @@ static int parse_url(struct load *l, char *host, size_t host_cap, const char **p
     char name[256];
     snprintf(name, sizeof name, "%s", host);
     char *colon = strrchr(name, ':');
-    const char *port = "80";
+    const char *port = tls ? "443" : "80";
     if (colon) {
         *colon = '\0';
         port = colon + 1;
@@ -151,6 +157,8 @@ static int make_request(struct load *l)
 static void finish(struct load *l, struct sse_stream *s, enum sse_result result)
 {
     if (s->fd >= 0) {
+        mock_tls_free(s->tls, true);
+        s->tls = NULL;
         close(s->fd);
         s->fd = -1;
     }
@@ -177,12 +185,16 @@ static void start_one(struct load *l, struct sse_stream *s, uint64_t now)
         (connect(s->fd, (struct sockaddr *)&l->addr, sizeof l->addr) < 0 && errno != EINPROGRESS) ||
         epoll_ctl(l->epoll, EPOLL_CTL_ADD, s->fd, &ev) < 0)
         finish(l, s, SSE_CONNECT);
+    else if (l->tls)
+        s->tls = mock_tls_new(l->tls, s->fd);
 }
 
 static bool send_request(struct load *l, struct sse_stream *s)
 {
     while (s->sent < l->request_len) {
-        ssize_t n = send(s->fd, l->request + s->sent, l->request_len - s->sent, MSG_NOSIGNAL);
+        const char *p = l->request + s->sent;
+        size_t len = l->request_len - s->sent;
+        int64_t n = s->tls ? mock_tls_write(s->tls, p, len) : send(s->fd, p, len, MSG_NOSIGNAL);
         if (n < 0 && (errno == EAGAIN || errno == ENOTCONN))
             return true;
         if (n < 0) {
@@ -203,12 +215,19 @@ static void stream_event(struct load *l, struct sse_stream *s, uint32_t events)
         finish(l, s, SSE_CONNECT);
         return;
     }
+    if (s->tls && s->sent == 0) {
+        int rc = mock_tls_handshake(s->tls);
+        if (rc < 0)
+            finish(l, s, SSE_CONNECT);
+        if (rc <= 0)
+            return;
+    }
     if (!send_request(l, s)) {
         finish(l, s, SSE_CONNECT);
         return;
     }
     for (;;) {
-        ssize_t n = recv(s->fd, l->rbuf, RBUF, 0);
+        int64_t n = s->tls ? mock_tls_read(s->tls, l->rbuf, RBUF) : recv(s->fd, l->rbuf, RBUF, 0);
         if (n < 0 && errno == EAGAIN)
             return;
         if (n <= 0) {
@@ -225,7 +244,7 @@ static void stream_event(struct load *l, struct sse_stream *s, uint32_t events)
             finish(l, s, (enum sse_result)rc);
             return;
         }
-        if ((size_t)n < RBUF && !(events & (EPOLLRDHUP | EPOLLHUP)))
+        if (!s->tls && (size_t)n < RBUF && !(events & (EPOLLRDHUP | EPOLLHUP)))
             return;
     }
 }
@@ -369,11 +388,11 @@ static void usage(void)
 {
     fprintf(stderr,
             "usage: sse-load [--streams N] [--ramp N] [--body FILE | --model NAME] [--auth KEY]\n"
-            "                [--hold] [--timeout SECONDS] http://HOST:PORT/PATH\n"
-            "Opens N streams (1), at most --ramp new ones a second (1000), and waits for their ends.\n"
-            "--hold prints 'ready' when all are streaming; SIGTERM or SIGINT then end the run early.\n"
-            "SIGUSR1 begins the counting of events and gaps anew. Prints a JSON summary; exits 0 when every\n"
-            "stream was complete (with --hold: when none failed).\n");
+            "                [--hold] [--timeout SECONDS] http[s]://HOST:PORT/PATH\n"
+            "Opens N streams (1), at most --ramp new ones a second (1000), and waits until they\n"
+            "end. --hold prints 'ready' when all are streaming; SIGTERM or SIGINT then end the run\n"
+            "early. SIGUSR1 begins the counting of events and gaps anew. Prints a JSON summary;\n"
+            "exits 0 when every stream was complete (with --hold: when none failed).\n");
 }
 
 static int parse_args(struct options *o, int argc, char **argv)
@@ -430,6 +449,7 @@ int main(int argc, char **argv)
     }
     if (make_request(&l) < 0)
         return 2;
+    signal(SIGPIPE, SIG_IGN); /* TLS writes by write() */
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
@@ -446,8 +466,11 @@ int main(int argc, char **argv)
         abort();
     run(&l);
     int rc = summary(&l);
-    for (unsigned i = 0; i < l.started; i++)
+    for (unsigned i = 0; i < l.started; i++) {
+        mock_tls_free(l.s[i].tls, true);
         sse_stream_free(&l.s[i]);
+    }
+    mock_tls_context_free(l.tls);
     free(l.s);
     free(l.rbuf);
     free(l.request);

@@ -20,6 +20,7 @@ enum sse_result {
 
 struct sse_stream {
     int fd;
+    void *tls; /* of the caller; NULL: plain */
     int status; /* 0 until the head is complete */
     size_t sent;
     uint64_t began, first_event, last_event, max_gap; /* ns */

@@ -446,6 +446,10 @@ class Tls(unittest.TestCase):
                     while not data.endswith(b"0\r\n\r\n"):
                         data += s.recv(65536)
                     self.assertIn(b"[DONE]", data)
+            r = subprocess.run([LOAD, "--streams", "40", "--model", "m?chunks=3&pace_ms=20",
+                                f"https://127.0.0.1:{port}/v1/chat/completions"],
+                               capture_output=True, text=True, check=False, timeout=30)
+            self.assertEqual((r.returncode, json.loads(r.stdout)["events"]), (0, 40 * 6), r.stdout)
             p.send_signal(signal.SIGTERM)
             self.assertEqual(p.wait(10), 0)
             p.stdout.close()

@@ -187,8 +187,8 @@ static int64_t conn_write(struct conn *c, const char *p, size_t n)
     return rc;
 }
 
-/* Sends what is pending; what the socket does not take moves to c->out. Returns 1 when everything is
- * out, 0 when it waits, -1 when the peer is gone. */
+/* Sends what is pending; what the socket does not take moves to c->out. Returns 1 when everything
+ * is out, 0 when it waits, -1 when the peer is gone. */
 static int conn_flush(struct conn *c)
 {
     struct mock_buf *ob = &c->w->ob;
@@ -557,7 +557,7 @@ static void accept_all(struct mock_worker *w)
     for (;;) {
         int fd = accept4(w->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0 && (errno == EMFILE || errno == ENFILE) && w->reserve >= 0) {
-            /* Without a descriptor the connection would stay in the queue and the loop would spin. */
+            /* Without a descriptor it would stay in the queue, and the loop would spin. */
             close(w->reserve);
             fd = accept(w->listener, NULL, NULL);
             if (fd >= 0)
