@@ -1,0 +1,180 @@
+/* The admin socket: one line in, an answer out, then the end. Local and private (mode 0600): whoever
+ * may open it may command the gateway. */
+#include "loop/admin.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define LINE_MAX_BYTES 4096u
+
+struct admin {
+    uv_pipe_t pipe;
+    admin_answer answer;
+    void *arg;
+    const logger *log;
+    char *path;
+    uint32_t clients, reserved;
+};
+
+typedef struct client {
+    uv_pipe_t pipe;
+    uv_write_t write;
+    admin *a;
+    buf answer;
+    size_t len;
+    char line[LINE_MAX_BYTES];
+} client;
+
+static void client_closed(uv_handle_t *h)
+{
+    client *c = h->data;
+    c->a->clients--;
+    buf_free(&c->answer);
+    free(c);
+}
+
+static void written(uv_write_t *w, int status)
+{
+    client *c = w->data;
+    (void)status; /* a command that does not wait for its answer is no error of ours */
+    uv_close((uv_handle_t *)&c->pipe, client_closed);
+}
+
+static void give_room(uv_handle_t *h, size_t hint, uv_buf_t *b)
+{
+    client *c = h->data;
+    (void)hint;
+    *b = uv_buf_init(c->line + c->len, (unsigned)(sizeof(c->line) - c->len));
+}
+
+static void on_line(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
+{
+    client *c = s->data;
+    (void)b;
+    if (n > 0)
+        c->len += (size_t)n;
+    char *end = memchr(c->line, '\n', c->len);
+    if (!end && n >= 0 && c->len < sizeof(c->line))
+        return;
+    uv_read_stop(s);
+    if (!end) {
+        uv_close((uv_handle_t *)&c->pipe, client_closed);
+        return;
+    }
+    c->a->answer(c->a->arg, (tp_str){c->line, (size_t)(end - c->line)}, &c->answer);
+    uv_buf_t out = uv_buf_init(c->answer.ptr, (unsigned)c->answer.len);
+    c->write.data = c;
+    if (uv_write(&c->write, s, &out, 1, written) != 0)
+        uv_close((uv_handle_t *)&c->pipe, client_closed);
+}
+
+static void on_connect(uv_stream_t *s, int status)
+{
+    admin *a = s->data;
+    if (status < 0)
+        return;
+    client *c = tp_xcalloc(1, sizeof(*c));
+    c->a = a;
+    buf_init(&c->answer, 16u << 20);
+    uv_pipe_init(s->loop, &c->pipe, 0);
+    c->pipe.data = c;
+    a->clients++;
+    if (uv_accept(s, (uv_stream_t *)&c->pipe) != 0 ||
+        uv_read_start((uv_stream_t *)&c->pipe, give_room, on_line) != 0)
+        uv_close((uv_handle_t *)&c->pipe, client_closed);
+}
+
+static int connect_to(const char *path, tp_error *err)
+{
+    struct sockaddr_un sa = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof(sa.sun_path))
+        return tp_error_set(err, TP_ERROR_CONFIG,
+                            "%s: too long for a socket's path (%zu bytes at most): set "
+                            "server.admin_socket to a shorter one",
+                            path, sizeof(sa.sun_path) - 1);
+    memcpy(sa.sun_path, path, strlen(path));
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&sa, sizeof(sa)) != 0) {
+        if (fd >= 0)
+            close(fd);
+        return tp_error_set(err, TP_ERROR_IO,
+                            "no gateway answers at %s: is it running with this configuration?",
+                            path);
+    }
+    return fd;
+}
+
+admin *admin_new(uv_loop_t *loop, const char *path, admin_answer answer, void *arg,
+                 const logger *log, tp_error *err)
+{
+    tp_error ignored;
+    int other = connect_to(path, &ignored);
+    if (other >= 0) {
+        close(other);
+        tp_error_set(err, TP_ERROR_IO,
+                     "%s: another gateway answers there: stop it, or set server.admin_socket (or "
+                     "server.run_dir) to another place",
+                     path);
+        return NULL;
+    }
+    if (ignored.code == TP_ERROR_CONFIG) {
+        *err = ignored;
+        return NULL;
+    }
+    unlink(path); /* left over from one that was killed */
+    admin *a = tp_xcalloc(1, sizeof(*a));
+    a->answer = answer;
+    a->arg = arg;
+    a->log = log;
+    a->path = tp_xstrndup(path, strlen(path));
+    uv_pipe_init(loop, &a->pipe, 0);
+    a->pipe.data = a;
+    mode_t old = umask(0177);
+    int rc = uv_pipe_bind(&a->pipe, path);
+    umask(old);
+    if (rc == 0)
+        rc = uv_listen((uv_stream_t *)&a->pipe, 16, on_connect);
+    if (rc != 0) {
+        tp_error_set(err, TP_ERROR_IO, "%s: cannot listen there: %s", path, uv_strerror(rc));
+        admin_close(a);
+        uv_run(loop, UV_RUN_NOWAIT);
+        return NULL;
+    }
+    return a;
+}
+
+static void closed(uv_handle_t *h)
+{
+    admin *a = h->data;
+    free(a->path);
+    free(a);
+}
+
+void admin_close(admin *a)
+{
+    if (!a)
+        return;
+    unlink(a->path);
+    uv_close((uv_handle_t *)&a->pipe, closed);
+}
+
+int admin_ask(const char *path, tp_str line, buf *answer, tp_error *err)
+{
+    char in[4096];
+    ssize_t n;
+    int fd = connect_to(path, err);
+    if (fd < 0)
+        return fd;
+    int ok = send(fd, line.ptr, line.len, MSG_NOSIGNAL) == (ssize_t)line.len &&
+             send(fd, "\n", 1, MSG_NOSIGNAL) == 1;
+    while (ok && (n = recv(fd, in, sizeof(in), 0)) != 0)
+        ok = n > 0 && buf_add(answer, in, (size_t)n) == 0;
+    close(fd);
+    return ok ? 0
+              : tp_error_set(err, TP_ERROR_IO, "%s: the gateway broke off its answer: see its log",
+                             path);
+}

@@ -1,0 +1,45 @@
+/* The serving side: acceptor, workers, client connections, admin socket, signals, reload. One loop a
+ * worker thread; the caller's thread runs the acceptor's loop, signals, the admin socket and reloads.
+ * What is stored, counted or logged of an exchange is the caller's, through server_ports. */
+#ifndef TP_LOOP_SERVER_H
+#define TP_LOOP_SERVER_H
+#include "base/log.h"
+#include "dispatch/exchange.h"
+#include "manage/manage.h"
+#include "world/world.h"
+
+typedef struct server server;
+typedef struct worker_figures { /* one worker's, written by it, read by anyone (relaxed) */
+    _Atomic uint64_t connections; /* client connections open */
+    _Atomic uint64_t accepted, closed, faults;
+    _Atomic uint64_t exchanges;   /* in flight */
+    _Atomic uint64_t upstream_connects, upstream_reuses, upstream_retries, upstream_failures;
+} worker_figures;
+
+typedef struct server_ports {
+    void *arg;
+    const manage_ports *manage;
+    /* On a worker's thread: an exchange is settled (before its last bytes) or over; once a second. */
+    int (*settle)(void *arg, uint32_t worker, const settle_record *r); /* 1: settled */
+    void (*record)(void *arg, uint32_t worker, const settle_record *r);
+    void (*tick)(void *arg, uint32_t worker, const worker_figures *f, tp_now now);
+    /* On the serving thread: the next world (NULL and err: it stays as it is). */
+    world *(*load)(void *arg, tp_error *err);
+    void (*reopen)(void *arg); /* log files, after SIGHUP */
+    /* An admin command that the server does not know: writes the answer. 0, or -1: unknown. */
+    int (*command)(void *arg, server *s, tp_str line, buf *answer);
+} server_ports;
+
+/* Serves w (taken) until SIGTERM or SIGINT has drained it, or fails with err. Binds w's listeners and
+ * admin socket; prints what it listens to through log. 0: ended cleanly. */
+int server_run(world *w_take, const server_ports *ports, const char *curl_module,
+               const logger *log, tp_error *err);
+uint32_t server_workers(const conf_server *c); /* how many workers that configuration means */
+const worker_figures *server_figures(const server *s, uint32_t worker);
+uint32_t server_worker_count(const server *s);
+const world *server_world(const server *s); /* serving thread only */
+
+/* Asks a running gateway through its admin socket: writes line, reads the whole answer. 0, or
+ * TP_ERROR_IO with what to do. Blocks; for commands. */
+int admin_ask(const char *socket_path, tp_str line, buf *answer, tp_error *err);
+#endif
