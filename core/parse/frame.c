@@ -412,6 +412,7 @@ int framer_end(framer *f, tp_frame *out, int *cut)
         event_clear(f);
         return FRAME_NONE;
     }
-    *cut = f->part.len != 0 || (f->flags & HAS_DATA) || ((f->flags & HAS_NAME) && f->name.len);
+    *cut = f->part.len != 0 || (f->flags & HAS_DATA) || ((f->flags & HAS_NAME) && f->name.len) ||
+           f->flags >> BOM_SHIFT != 0; /* bytes that might have become a BOM, or a line */
     return FRAME_NONE;
 }

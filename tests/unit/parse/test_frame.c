@@ -69,6 +69,7 @@ static const row sse[] = {
     {"data: a\n\n: ping\n", "(|a)"},
     {"\n", ""},
     {"\xEF\xBB\xBF", ""},
+    {"\xEF\xBB", "cut"},
     {"data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"}}]}\n\ndata: [DONE]\n\n",
      "(|{\"choices\":[{\"delta\":{\"content\":\"Hi\"}}]})(|[DONE])"},
 };
