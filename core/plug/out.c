@@ -90,3 +90,26 @@ tp_event *plug_out_event(plug_scratch *s, plug_out *o)
     *e = (tp_event){.size = sizeof(*e)};
     return e;
 }
+
+void plug_out_rewind(plug_out *o, const plug_out *before)
+{
+    plug_out now = *o;
+    size_t rest = before->bytes;
+    *o = *before;
+    /* The arrays may have moved as they grew; what they hold up to the old counts is the same, but
+     * for the last seg's length. */
+    o->segs = now.segs;
+    o->seg_cap = now.seg_cap;
+    o->headers = now.headers;
+    o->header_cap = now.header_cap;
+    o->events = now.events;
+    o->event_cap = now.event_cap;
+    o->reports = now.reports;
+    o->report_cap = now.report_cap;
+    o->room = now.room;
+    o->room_end = now.room_end;
+    for (uint32_t i = 0; i + 1 < o->seg_count; i++)
+        rest -= o->segs[i].len;
+    if (o->seg_count)
+        o->segs[o->seg_count - 1].len = rest;
+}

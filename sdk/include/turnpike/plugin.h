@@ -1,19 +1,30 @@
-/* turnpike/plugin.h - the plugin ABI of Turnpike, major 1.
+/* turnpike/plugin.h - the plugin ABI of Turnpike, major 1. The whole SDK is this header; a plugin is
+ * a shared library with one exported function and a manifest:
+ *
+ *     cc -shared -fPIC -fvisibility=hidden -Wl,-z,defs -o acme.so acme.c
  *
  * A plugin is a pure transform: bytes in, bytes out. It opens no socket or file, starts no
  * thread, reads no clock and keeps no mutable global. The core does all of that for it.
  *
+ * Kinds    A provider turns an operation into an upstream request and the upstream's bytes into
+ *          events; an endpoint turns a client's request into an operation and events into the
+ *          client's bytes; a strategy puts candidates in order. One plugin may be several.
+ * A life   endpoint.parse -> strategy.rank -> (endpoint.convert) -> provider.build -> upstream ->
+ *          provider.head, data..., end, or failed -> endpoint.render. On failure the next candidate.
  * Threads  [load] loader thread, one call at a time, may allocate and block.
  *          [loop] any worker; concurrent on one instance, never on one tp_call; must not block.
  *          [any]  any thread, at any time.
  * Memory   Arguments are borrowed until the call returns. What is given to the host is copied,
  *          save bytes that lie in the body, part or frame of this call: those are referenced, so
- *          passing them on is free. Nobody ever frees the other's pointer.
+ *          passing them on is free. Nobody ever frees the other's pointer. No thread-local storage:
+ *          a plugin with a TLS segment is refused.
  * Growth   Data grows by size: appended only, read and written with TP_HAS. Arrays of it step by
- *          stride. A table of functions never grows: behaviour has an id, and a new one gets a
- *          new id. What is unknown (kind, code, unit, id) is passed over, never an error.
- * Errors   A function that cannot do its work returns what tp_host.fail returns, with a sentence that
- *          names the parameter, what was expected and what to do. The request fails, not the process.
+ *          stride (TP_AT). A table of functions never grows: behaviour has an id, and a new one gets
+ *          a new id. What is unknown (kind, code, unit, id) is passed over, never an error. Set
+ *          .size = sizeof(it) in every struct that you give; what you do not set is 0.
+ * Errors   A function that cannot do its work returns what tp_host.fail returns, with a sentence
+ *          that names the parameter, what was expected and what to do. The request fails, not the
+ *          process. Nothing may unwind across the boundary (C++: catch; Rust: panic=abort).
  * Formats  An operation is named by the format of its body: "chat/openai", "chat/anthropic",
  *          "embeddings/openai". X/openai is canonical for X; docs/canonical.md says what it
  *          carries beyond OpenAI's own (cache_control, thinking, signatures, documents, safety).
@@ -29,10 +40,22 @@ extern "C" {
 #define TP_EXPORT __attribute__((visibility("default")))
 #define TP_SDK_MAJOR 1
 #define TP_SDK_MINOR 0 /* for messages; never decide by it */
-/* Does the other side's struct reach as far as this field? */
+/* Does the other side's struct reach as far as this field? TP_HAS(tp_event, e, param) */
 #define TP_HAS(T, p, f) ((p)->size >= offsetof(T, f) + sizeof((p)->f))
-/* TP_MANIFEST({"id": "org.example.acme", "version": "1.4.2", ...}) at file scope: JSON in a section
- * of its own, read from the file, so that a configuration check never has to run plugin code. */
+/* Item i of a tp_list of T: TP_AT(tp_header, r->headers, 0)->name */
+#define TP_AT(T, list, i) \
+    ((const T *)(const void *)((const char *)(list).ptr + (size_t)(i) * (list).stride))
+/* A tp_str of a string literal. */
+#ifdef __cplusplus
+#define TP_STR(lit) (tp_str{"" lit, sizeof(lit) - 1})
+#else
+#define TP_STR(lit) ((tp_str){"" lit, sizeof(lit) - 1})
+#endif
+/* TP_MANIFEST({...}); once, at file scope of one source: JSON in a section of its own, read from the
+ * file, so that a configuration check never has to run plugin code. Members: "id" (letters, digits,
+ * '.', '-', '_'), "version", "license", "sdk" ("1.0": MAJOR.MINOR built against) and "kinds"
+ * (["provider"], "endpoint", "strategy") must be there; "name" and "description" may; "options" is
+ * the JSON Schema of the options, and without it there are none. */
 #define TP_MANIFEST(...) \
     _Pragma("GCC diagnostic ignored \"-Woverlength-strings\"") \
     TP_MANIFEST_AT static const char tp_manifest[] = #__VA_ARGS__
@@ -42,7 +65,10 @@ extern "C" {
 #define TP_MANIFEST_AT __attribute__((used, section(".tp_manifest")))
 #endif
 
-/* 0, TP_AGAIN where a function offers it, or an error; treat an unknown negative as INTERNAL. */
+/* 0, TP_AGAIN where a function offers it, or an error; treat an unknown negative as INTERNAL.
+ * INPUT: the client's fault, 400. UPSTREAM: the next candidate is tried, else 502. UNSUPPORTED: this
+ * provider cannot carry the request; the next candidate is tried, else 400. NOMEM: 503. INTERNAL:
+ * the plugin is at fault; a clean 500 or 502. */
 typedef int32_t tp_status;
 enum { TP_OK = 0, TP_AGAIN = 1, TP_E_INPUT = -1, TP_E_UPSTREAM = -2, TP_E_UNSUPPORTED = -3,
        TP_E_NOMEM = -4, TP_E_INTERNAL = -5 };
@@ -54,13 +80,16 @@ typedef struct tp_header { tp_str name, value; } tp_header;    /* these two neve
 
 typedef struct tp_call { /* the one handle: what a call may know, and where its output goes */
     uint32_t size, flags;
-    int64_t now_ms;      /* the only clock: Unix time */
-    uint64_t seed;       /* the only randomness */
-    void *state;         /* state_size bytes, zeroed at the start of: an attempt (provider), an
-                            exchange (endpoint); never moved, no destructor; else NULL */
+    int64_t now_ms;      /* the only clock: Unix time; 0 in create */
+    uint64_t seed;       /* the only randomness; another for each call; 0 in create */
+    void *state;         /* state_size bytes (4,096 at most), zeroed at the start of: an attempt
+                            (provider), an exchange (endpoint); aligned to 16, never moved, no
+                            destructor; else NULL */
 } tp_call;
 
-/* ---- JSON, scanned once by the host: valid, UTF-8, no NUL, no duplicate key, bounded depth. */
+/* ---- JSON, scanned once by the host: valid, UTF-8, no NUL, no duplicate key, bounded depth.
+ * Token 0 is the root. The first child of an array or object t is t + 1 (when next > t + 1); the
+ * one after a child c is tokens[c].next. */
 enum { TP_NULL = 1, TP_BOOL = 2, TP_NUMBER = 3, TP_STRING = 4, TP_ARRAY = 5, TP_OBJECT = 6 };
 typedef struct tp_token { /* in text order; an object's children are key, value, key, value... */
     uint32_t kind, at, len; /* the value's own bytes: text.ptr + at, quotes included */
@@ -151,7 +180,14 @@ typedef struct tp_event {
     tp_str param;          /* ERROR: the request's parameter at fault, or empty */
 } tp_event;
 
-/* ---- What the host does for a plugin. When an output function fails, return its status. */
+/* ---- What the host does for a plugin. When an output function fails, return its status. Which
+ * output belongs where (anything else fails the call):
+ *   build           request or local, header, secret_header, sign, write, quote, attach
+ *   head, data, end, failed          emit
+ *   parse           emit, header (for the operation), write and quote (a repaired body)
+ *   convert         write, quote
+ *   render          status, header, write, quote
+ * and everywhere alloc, keep, report, fail, log, scan, find, text. */
 typedef struct tp_local { /* how a local reply comes: all 0 is at once and whole */
     uint32_t size, flags; /* TP_LOCAL_CUT: the reply breaks off where the bytes end */
     int64_t delay_ms, gap_ms;
@@ -161,29 +197,34 @@ enum { TP_LOCAL_CUT = 1 };
 typedef struct tp_host {
     uint32_t size, minor; /* minor: for the log; never decide by it */
     void *(*alloc)(tp_call *, size_t n); /* [loop] until this call returns; NULL when out */
-    void *(*keep)(tp_call *, size_t n);  /* [loop] as long as state; bounded */
+    void *(*keep)(tp_call *, size_t n);  /* [loop] as long as state, zeroed; bounded: NULL */
     /* Output: the upstream request, the canonical body, or the client's response. */
     tp_status (*request)(tp_call *, tp_str method, tp_str path); /* path: begins with '/', is put
                           after the configured option base_url; no "..", no scheme, no host */
     /* In place of request: no upstream is called, and what build writes comes back to head, data
      * and end as the reply, after delay_ms; with gap_ms one SSE event each gap_ms. */
     tp_status (*local)(tp_call *, int32_t http_status, tp_str type, const tp_local *);
-    tp_status (*status)(tp_call *, int32_t http_status);
-    tp_status (*header)(tp_call *, tp_str name, tp_str value);
+    tp_status (*status)(tp_call *, int32_t http_status); /* 200 to 599 */
+    tp_status (*header)(tp_call *, tp_str name, tp_str value); /* not Host, framing, connection or
+                          Accept-Encoding, which are the host's */
     tp_status (*secret_header)(tp_call *, tp_str name, tp_str prefix); /* host appends the secret */
     tp_status (*sign)(tp_call *, tp_str scheme, tp_str params_json); /* done when all is written:
                           "aws4" {service, region}, "google-oauth" {scope} (token fetched, kept) */
     tp_status (*write)(tp_call *, tp_str bytes);
-    tp_status (*quote)(tp_call *, tp_str text);        /* text as a JSON string */
+    tp_status (*quote)(tp_call *, tp_str text);        /* UTF-8 text as a JSON string */
     tp_status (*attach)(tp_call *, uint32_t part, uint32_t base64); /* a part's bytes, streamed */
     tp_status (*emit)(tp_call *, const tp_event *);
-    tp_status (*report)(tp_call *, int32_t what, tp_str field, tp_str why); /* TP_DROPPED, ... */
-    tp_status (*fail)(tp_call *, tp_status, tp_str param, tp_str why); /* returns that status */
-    void (*log)(tp_call *, int32_t level, tp_str message);
-    /* JSON. The same bytes scanned again, by this or the next plugin on their way, cost nothing. */
+    tp_status (*report)(tp_call *, int32_t what, tp_str field, tp_str why); /* TP_DROPPED...: the
+                          client is told; with TP_STRICT the host refuses instead */
+    tp_status (*fail)(tp_call *, tp_status, tp_str param, tp_str why); /* returns that status; the
+                          first sentence of a call is the one that is told, 1,000 bytes of it */
+    void (*log)(tp_call *, int32_t level, tp_str message); /* never a secret, never a prompt */
+    /* JSON. The same bytes scanned again, by this or the next plugin on their way, cost nothing.
+     * Not JSON: TP_E_UPSTREAM in head, data, end and failed, else TP_E_INPUT; return it, or go on. */
     tp_status (*scan)(tp_call *, tp_str text, tp_doc *out); /* tokens live as alloc's memory */
     uint32_t (*find)(const tp_doc *, uint32_t object, tp_str key); /* [any] value's token, or 0 */
-    tp_str (*text)(tp_call *, const tp_doc *, uint32_t string);    /* decoded; in place if it can */
+    tp_str (*text)(tp_call *, const tp_doc *, uint32_t string);    /* decoded; in place if it can;
+                          ptr NULL: not a string */
     /* Later services. One-way, flat arguments only, so that isolation can carry them. */
     const void *(*get_extension)(const struct tp_host *, const char *id); /* [any] NULL: unknown */
 } tp_host;
@@ -224,18 +265,21 @@ typedef struct tp_provider {
     tp_list formats; /* tp_str, those that build takes; the client's own is preferred */
     tp_status (*build)(const tp_instance *, tp_call *, const tp_operation *, const tp_target *);
     tp_status (*head)(const tp_instance *, tp_call *, const tp_reply *, int32_t *framing);
+                                                          /* *framing is TP_WHOLE when called */
     tp_status (*data)(const tp_instance *, tp_call *, tp_frame *);
-    tp_status (*end)(const tp_instance *, tp_call *, int32_t broken); /* emits END; or it is cut */
+    tp_status (*end)(const tp_instance *, tp_call *, int32_t broken); /* emits END; or it is cut.
+                                       broken: the upstream's reply was not complete */
     tp_status (*failed)(const tp_instance *, tp_call *, const tp_reply *); /* emits ERROR */
-} tp_provider; /* all [loop] */
+} tp_provider; /* all [loop]; all must be there */
 
 /* ---- Endpoint: client request in, operation out; events in, client response out. */
 #define TP_ENDPOINT "tp.endpoint/1"
 typedef struct tp_endpoint {
     uint32_t size, state_size;
     tp_str format, canonical; /* the client's format; what convert writes, empty: the same */
-    /* Checks, fills the operation, emits what the prompt holds and the most it may use. A body
-     * that it writes (a repair) takes the place of the client's. */
+    /* Checks, fills the operation (format, body and parts are set already), emits what the prompt
+     * holds and the most it may use. A body that it writes (a repair) takes the place of the
+     * client's. */
     tp_status (*parse)(const tp_instance *, tp_call *, const tp_request *, tp_operation *);
     /* Writes the canonical body; once at most, only for a provider that needs it. May be NULL. */
     tp_status (*convert)(const tp_instance *, tp_call *, const tp_operation *);
@@ -267,8 +311,12 @@ typedef struct tp_strategy {
 typedef struct tp_plugin {
     uint32_t size, minor;
     tp_str id, version; /* as in the manifest */
-    tp_status (*create)(const tp_host *, tp_call *, tp_doc options, tp_instance **); /* [load] */
-    void (*destroy)(tp_instance *);               /* [load] after its last call has returned */
+    tp_status (*create)(const tp_host *, tp_call *, tp_doc options, tp_instance **); /* [load] once
+                          for each use in the configuration. Checks the options (their schema is
+                          checked already), keeps the host's pointer (valid for ever). The instance
+                          may stay NULL */
+    void (*destroy)(tp_instance *);               /* [load] after its last call has returned; not
+                          called for NULL, and may then be NULL itself */
     const void *(*get_extension)(const char *id); /* [any] static tables; NULL: not offered */
 } tp_plugin;
 

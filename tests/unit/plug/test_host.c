@@ -62,6 +62,40 @@ static void write_many_grows(void **state)
     fixture_free(f);
 }
 
+static void output_can_be_taken_back(void **state)
+{
+    (void)state;
+    fixture *f = fixture_new();
+    fixture_step(f, PLUG_MAY_WRITE | PLUG_MAY_STATUS);
+    plug_out empty = f->out;
+    for (int i = 0; i < 8; i++) { /* the next piece of its own makes the arrays grow */
+        char big[600];
+        memset(big, 'a' + i, sizeof(big));
+        assert_int_equal(H->write(C, str_make(big, sizeof(big))), TP_OK);
+    }
+    assert_int_equal(H->write(C, STR("end")), TP_OK);
+    char *want = written(&f->out);
+    plug_out before = f->out;
+    assert_int_equal(H->write(C, STR("joins the last")), TP_OK);
+    assert_int_equal(H->header(C, STR("a"), STR("b")), TP_OK);
+    assert_int_equal(H->status(C, 404), TP_OK);
+    for (int i = 0; i < 20; i++) {
+        char big[600] = "";
+        assert_int_equal(H->write(C, str_make(big, sizeof(big))), TP_OK);
+    }
+    plug_out_rewind(&f->out, &before);
+    assert_written(&f->out, want);
+    assert_int_equal(f->out.header_count, 0);
+    assert_int_equal(f->out.http_status, 0);
+    assert_int_equal(H->write(C, STR("!")), TP_OK); /* and it goes on from there */
+    assert_int_equal(f->out.bytes, before.bytes + 1);
+    free(written(&f->out));
+    plug_out_rewind(&f->out, &empty);
+    assert_written(&f->out, "");
+    free(want);
+    fixture_free(f);
+}
+
 static void write_past_the_memory_fails_the_call(void **state)
 {
     (void)state;
@@ -539,6 +573,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(write_references_merges_and_copies),
         cmocka_unit_test(write_many_grows),
+        cmocka_unit_test(output_can_be_taken_back),
         cmocka_unit_test(write_past_the_memory_fails_the_call),
         cmocka_unit_test(quote_escapes),
         cmocka_unit_test(headers_are_checked),
