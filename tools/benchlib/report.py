@@ -146,15 +146,16 @@ reverse proxy with upstream keep-alive and its access log off; for streams with 
 off`. haproxy has one thread a worker and `http-reuse always`. In the scenarios `tls` and
 `tls-streams` both sides speak TLS, and the upstream's certificate is checked. Turnpike checks the
 key, validates the body, routes, counts usage and writes its access log to a file. CPU is what the
-scheduler counted for the gateway's processes, syscalls were counted by {tool} in a run of their
-own, RSS is `Rss` of `/proc/PID/smaps_rollup`, summed over processes."""
+scheduler counted for the gateway's processes, syscalls were {tool},
+RSS is `Rss` of `/proc/PID/smaps_rollup`, summed over processes."""
 
 
 def method(setup):
     return METHOD.format(
         gateway_cpus=_cpus(setup.gateway_cpus), load_cpus=_cpus(setup.load_cpus),
         workers=setup.workers, s="" if setup.workers == 1 else "s", seconds=setup.seconds,
-        rounds=setup.rounds, warmup=setup.warmup, tool=setup.syscall_tool or "nothing (no tool)")
+        rounds=setup.rounds, warmup=setup.warmup, tool=f"counted by {setup.syscall_tool} in a run of their own"
+        if setup.syscall_tool else "not counted")
 
 
 def _cpus(cpus):
