@@ -4,14 +4,16 @@
 
 #include "base/str.h"
 
-enum { OUT = 1,        /* the last frame lies in the buffers: empty them on the next call */
-       SKIP_LF = 2,    /* SSE: the last line ended with CR; a LF that comes next belongs to it */
-       BEGUN = 4,      /* SSE: the place of a BOM is behind us */
-       HAS_DATA = 8,   /* SSE: part holds data of this event (perhaps of no length) */
-       HAS_NAME = 16,  /* SSE: name holds this event's */
-       COMMENT = 32,   /* SSE: within a comment line whose begin is gone */
-       TOO_LONG = 64,
-       BOM_SHIFT = 8 /* SSE: bytes of a BOM seen so far, two bits */ };
+enum {
+    OUT = 1,       /* the last frame lies in the buffers: empty them on the next call */
+    SKIP_LF = 2,   /* SSE: the last line ended with CR; a LF that comes next belongs to it */
+    BEGUN = 4,     /* SSE: the place of a BOM is behind us */
+    HAS_DATA = 8,  /* SSE: part holds data of this event (perhaps of no length) */
+    HAS_NAME = 16, /* SSE: name holds this event's */
+    COMMENT = 32,  /* SSE: within a comment line whose begin is gone */
+    TOO_LONG = 64,
+    BOM_SHIFT = 8 /* SSE: bytes of a BOM seen so far, two bits */
+};
 static const char bom[3] = "\xEF\xBB\xBF";
 
 void framer_init(framer *f, int32_t framing, size_t max)

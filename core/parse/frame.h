@@ -25,10 +25,10 @@ enum { FRAME_NONE = 0, /* all input taken, no whole frame */
                           the next call. Call again with what is left of the input */
        FRAME_TOO_LONG = -1, FRAME_NOMEM = -2 }; /* these two stay until framer_free */
 /* in: shortened by what was used. SSE: events without data and comments are passed over; several
- * data lines are joined by LF; CR, LF and CRLF end lines; a BOM at the start is skipped; name is the
- * event field or empty. LINES: without the line end (LF or CR LF), empty ones passed over. CHUNKS:
- * all there is; out->used is all of it. However the input is cut over calls, SSE and LINES give the
- * same frames. out may be a larger struct of a later SDK: fields it does not know are not touched. */
+ * data lines are joined by LF; CR, LF and CRLF end lines; a BOM at the start is skipped; name is
+ * the event field or empty. LINES: without the line end (LF or CR LF), empty ones passed over.
+ * CHUNKS: all there is. However the input is cut over calls, SSE and LINES give the same frames.
+ * out: name, data and used (all of data) are set; its size is the caller's to set. */
 int framer_next(framer *f, tp_str *in, tp_frame *out);
 /* CHUNKS: the last n bytes of the frame just handed out were not used; they come again at the begin
  * of the next frame, which comes when more input does. 0, FRAME_TOO_LONG or FRAME_NOMEM. */

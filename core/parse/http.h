@@ -68,8 +68,8 @@ void http_parser_next(http_parser *p, arena *a);
 void http_parser_no_body(http_parser *p);
 /* Feeds bytes; consumes some (ev->used) and returns one event. Call again with what is left, also
  * when nothing is left, until NEED_MORE, DONE or FAULT; the last two come again until
- * http_parser_next or http_parser_init. However a message is cut over calls, the events are the same
- * (spans of a body joined). Interim (1xx) responses are passed over without an event. */
+ * http_parser_next or http_parser_init. However a message is cut over calls, the events are the
+ * same (spans of a body joined). Interim (1xx) responses are passed over without an event. */
 typedef struct http_event {
     size_t used;
     http_head *head; /* from HEAD_DONE on; with a FAULT of 413 or 417 too, so that the caller can

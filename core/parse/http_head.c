@@ -3,12 +3,38 @@
 #include "parse/http_int.h"
 
 #define T10(c) c, c + 1, c + 2, c + 3, c + 4, c + 5, c + 6, c + 7, c + 8, c + 9
-const unsigned char http_token_lower[256] = {
-    ['!'] = '!', ['#'] = '#', ['$'] = '$', ['%'] = '%', ['&'] = '&', ['\''] = '\'', ['*'] = '*',
-    ['+'] = '+', ['-'] = '-', ['.'] = '.', ['^'] = '^', ['_'] = '_', ['`'] = '`', ['|'] = '|',
-    ['~'] = '~', ['0'] = T10('0'),
-    ['a'] = T10('a'), T10('k'), 'u', 'v', 'w', 'x', 'y', 'z',
-    ['A'] = T10('a'), T10('k'), 'u', 'v', 'w', 'x', 'y', 'z'};
+const unsigned char http_token_lower[256] = {['!'] = '!',
+                                             ['#'] = '#',
+                                             ['$'] = '$',
+                                             ['%'] = '%',
+                                             ['&'] = '&',
+                                             ['\''] = '\'',
+                                             ['*'] = '*',
+                                             ['+'] = '+',
+                                             ['-'] = '-',
+                                             ['.'] = '.',
+                                             ['^'] = '^',
+                                             ['_'] = '_',
+                                             ['`'] = '`',
+                                             ['|'] = '|',
+                                             ['~'] = '~',
+                                             ['0'] = T10('0'),
+                                             ['a'] = T10('a'),
+                                             T10('k'),
+                                             'u',
+                                             'v',
+                                             'w',
+                                             'x',
+                                             'y',
+                                             'z',
+                                             ['A'] = T10('a'),
+                                             T10('k'),
+                                             'u',
+                                             'v',
+                                             'w',
+                                             'x',
+                                             'y',
+                                             'z'};
 #undef T10
 
 /* ---- Which header is it? By length, then one comparison. */
@@ -125,15 +151,17 @@ static int head_error(http_parser *p, llhttp_errno_t err)
         return http_refuse(p, 501, "this method is not known here");
     case HPE_INVALID_CONTENT_LENGTH:
     case HPE_UNEXPECTED_CONTENT_LENGTH:
-        return http_refuse(p, 400, "content-length must be one number of bytes, and must not stand "
-                                   "beside transfer-encoding");
+        return http_refuse(p, 400,
+                           "content-length must be one number of bytes, and must not stand "
+                           "beside transfer-encoding");
     case HPE_INVALID_TRANSFER_ENCODING:
         return http_refuse(p, 501, "of transfer codings only chunked is understood");
     case HPE_INVALID_VERSION:
         return http_refuse(p, 505, "only HTTP/1.1 and HTTP/1.0 are spoken here");
     default:
-        return http_refuse(p, 400, "the head is malformed: a header line must be a name, a colon "
-                                   "and a value without control characters");
+        return http_refuse(p, 400,
+                           "the head is malformed: a header line must be a name, a colon "
+                           "and a value without control characters");
     }
 }
 
@@ -145,9 +173,9 @@ static int host_valid(tp_str s)
 {
     for (size_t i = 0; i < s.len; i++) {
         unsigned char c = (unsigned char)s.ptr[i];
-        if (http_token_lower[c] ? c == '#' || c == '^' || c == '`' || c == '|'
-                                : c != ':' && c != '[' && c != ']' && c != '(' && c != ')' &&
-                                      c != ';' && c != '=')
+        if (http_token_lower[c]
+                ? c == '#' || c == '^' || c == '`' || c == '|'
+                : c != ':' && c != '[' && c != ']' && c != '(' && c != ')' && c != ';' && c != '=')
             return 0;
     }
     return 1;

@@ -19,7 +19,7 @@ struct http_parser {
     http_head *head;           /* in the arena; NULL until the head is whole */
     char *part;                /* in the arena: bytes of a head that came in pieces */
     uint32_t part_len, part_cap;
-    uint32_t line, seen;       /* offsets into the head: of the line at hand; searched so far */
+    uint32_t line, seen;       /* offsets into the head: the line at hand; searched so far */
     uint32_t lines;            /* header lines seen */
     uint32_t method_len, target_len; /* of the first line; 0: not yet seen */
     uint32_t framing;          /* chunked: bytes since the last one of content */

@@ -2,10 +2,12 @@
 
 #include "parse/http_int.h"
 
-enum { MAX_BLANK = 4,      /* bytes: two empty lines before a request (RFC 9112 2.2) */
-       MAX_INTERIM = 8,    /* 1xx responses before the final one */
-       MAX_CHUNK_LINE = 1024, /* bytes of a chunk's size line, extensions and zeros too */
-       FIRST_PART = 1024 };
+enum {
+    MAX_BLANK = 4,         /* bytes: two empty lines before a request (RFC 9112 2.2) */
+    MAX_INTERIM = 8,       /* 1xx responses before the final one */
+    MAX_CHUNK_LINE = 1024, /* bytes of a chunk's size line, extensions and zeros too */
+    FIRST_PART = 1024
+};
 
 size_t http_parser_size(void)
 {
@@ -120,7 +122,8 @@ static int head_gather(http_parser *p, tp_str in, size_t *used)
     return 0;
 }
 
-/* Room for the head, its headers and, unless it was gathered there already, its bytes: one piece. */
+/* Room for the head, its headers and, unless it was gathered there already, its bytes: one piece.
+ */
 static int head_build(http_parser *p, const char *raw)
 {
     size_t fixed = sizeof(http_head) + p->lines * sizeof(tp_header), len = p->seen;

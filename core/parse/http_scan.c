@@ -33,13 +33,15 @@ static int line_begins(http_parser *p, char c)
         if (p->side == HTTP_RESPONSE && c != 'H')
             return http_refuse(p, 502, "the status line must begin with HTTP/");
         if (!http_token_lower[(unsigned char)c])
-            return http_refuse(p, 400, "the request must begin with a method; is this port meant "
-                                       "for plain HTTP/1.1?");
+            return http_refuse(p, 400,
+                               "the request must begin with a method; is this port meant "
+                               "for plain HTTP/1.1?");
         return 0;
     }
     if (c == ' ' || c == '\t')
-        return http_refuse(p, 400, "a header line must not begin with white space (obsolete line "
-                                   "folding)");
+        return http_refuse(p, 400,
+                           "a header line must not begin with white space (obsolete line "
+                           "folding)");
     if (c == ':')
         return http_refuse(p, 400, "a header line must begin with a name");
     return 0;

@@ -47,13 +47,25 @@ static const row sse[] = {
     {"DATA: a\n\n", ""},
     {"dat\n\n", ""},
     {"events: x\ndata: a\n\n", "(|a)"},
-    {"\xEF\xBB\xBF" "data: a\n\n", "(|a)"},
-    {"\xEF\xBB\xBF\n" "data: a\n\n", "(|a)"},
-    {"\xEF\xBB\xBF\xEF\xBB\xBF" "data: a\n\ndata: b\n\n", "(|b)"}, /* one BOM, no more */
-    {"\xEF\xBB" "data: a\n\ndata: b\n\n", "(|b)"},
-    {"\xEF" "data: a\n\n", ""},
+    {"\xEF\xBB\xBF"
+     "data: a\n\n",
+     "(|a)"},
+    {"\xEF\xBB\xBF\n"
+     "data: a\n\n",
+     "(|a)"},
+    {"\xEF\xBB\xBF\xEF\xBB\xBF"
+     "data: a\n\ndata: b\n\n",
+     "(|b)"}, /* one BOM, no more */
+    {"\xEF\xBB"
+     "data: a\n\ndata: b\n\n",
+     "(|b)"},
+    {"\xEF"
+     "data: a\n\n",
+     ""},
     {"\xEF\n\ndata: b\n\n", "(|b)"},
-    {"data: a\n\n\xEF\xBB\xBF" "data: b\n\ndata: c\n\n", "(|a)(|c)"},
+    {"data: a\n\n\xEF\xBB\xBF"
+     "data: b\n\ndata: c\n\n",
+     "(|a)(|c)"},
     {"data: \xEF\xBB\xBF\n\n", "(|\xEF\xBB\xBF)"},
     /* what ends within an event */
     {"", ""},
@@ -141,8 +153,8 @@ static void collect(result *r, int32_t framing, size_t max, tp_str all, cutter c
     framer_free(&f);
 }
 
-static void check(int32_t framing, size_t max, tp_str raw, const char *want, cutter cut, void *state,
-                  size_t at)
+static void check(int32_t framing, size_t max, tp_str raw, const char *want, cutter cut,
+                  void *state, size_t at)
 {
     result r;
     collect(&r, framing, max, raw, cut, state);
@@ -200,7 +212,8 @@ static void test_bounds(void **state)
     check_all_ways(TP_SSE, 8, STR("data:1\nevent:abc\n\n"), "long");
     check_all_ways(TP_SSE, 8, STR("idididididididid\n\n"), "long");
     /* comments are no frames: they may be as long as they like */
-    check_all_ways(TP_SSE, 8, STR(": a very long comment\ndata:1\n: another one, still\n\n"), "(|1)");
+    check_all_ways(TP_SSE, 8, STR(": a very long comment\ndata:1\n: another one, still\n\n"),
+                   "(|1)");
     check_all_ways(TP_LINES, 4, STR("abcd\nabcd"), "(|abcd)(|abcd)");
     check_all_ways(TP_LINES, 4, STR("abcd\nabcde\n"), "(|abcd)long");
     check_all_ways(TP_LINES, 4, STR("abcde"), "long");

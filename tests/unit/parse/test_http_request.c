@@ -153,8 +153,10 @@ static const row smuggling[] = {
     ROW(501, 0, POST "Transfer-Encoding:\r\n\r\n"),
     ROW(400, 0, "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
     /* chunks */
-    ROW(0, 2, POST "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\nGET / HTTP/1.1\r\n" H "\r\n"),
-    ROW(0, 1, POST "Transfer-Encoding: chunked\r\n\r\n003;a;b=\"c d\"\r\nabc\r\nA\r\n0123456789\r\n0\r\n\r\n"),
+    ROW(0, 2, POST "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+        "GET / HTTP/1.1\r\n" H "\r\n"),
+    ROW(0, 1, POST "Transfer-Encoding: chunked\r\n\r\n"
+        "003;a;b=\"c d\"\r\nabc\r\nA\r\n0123456789\r\n0\r\n\r\n"),
     /* RFC 9112 would let these two pass, llhttp 8.1 does not; nobody sends them */
     ROW(400, 0, POST "Transfer-Encoding: chunked\r\n\r\n3;a=b;c=d\r\nabc\r\n0\r\n\r\n"),
     ROW(400, 0, POST "Transfer-Encoding: chunked\r\n\r\n3 ;a\r\nabc\r\n0\r\n\r\n"),

@@ -26,7 +26,8 @@ typedef struct row {
 
 static const row rows[] = {
     /* plain ones */
-    {"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", 0, 1, '0', "keep=1 chunked=0 expect=0 length=3"},
+    {"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", 0, 1, '0',
+     "keep=1 chunked=0 expect=0 length=3"},
     {"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", 0, 1, '0', "DONE body[3]=abc"},
     {"HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n", 0, 1, '0', "status=200"},
     {"HTTP/1.1 200 \r\nContent-Length: 0\r\n\r\n", 0, 1, '0', "status=200"},
@@ -39,9 +40,11 @@ static const row rows[] = {
     /* chunked */
     {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n1\r\ne\r\n0\r\n\r\n", 0, 1,
      '0', "DONE body[5]=abcde"},
-    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n", 0, 0, 'C', "body[4]=abcd"},
+    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n", 0, 0, 'C',
+     "body[4]=abcd"},
     {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n0\r\n", 0, 0, 'C', ""},
-    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: y\r\n\r\n", 0, 1, '0', "body[0]="},
+    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: y\r\n\r\n", 0, 1, '0',
+     "body[0]="},
     /* until close */
     {"HTTP/1.1 200 OK\r\n\r\nabc", 0, 0, 'D', "keep=0 chunked=0 expect=0 length=-1"},
     {"HTTP/1.1 200 OK\r\n\r\nabc", 0, 0, 'D', "at end, body[3]=abc"},
@@ -62,7 +65,8 @@ static const row rows[] = {
     {"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na", 0, 1, '0',
      "status=200"},
     {"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n"
-     "HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n", 0, 1, '0', "status=201"},
+     "HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n",
+     0, 1, '0', "status=201"},
     {"HTTP/1.1 100 Continue\r\n\r\n", 0, 0, 'C', ""},
     {"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n", 0, 0, 'F', ""},
     /* faults */
@@ -91,8 +95,8 @@ static const row rows[] = {
     {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabcde", TIGHT, 0, 'F', ""},
     {"HTTP/1.1 200 OK\r\n\r\nabcd", TIGHT, 0, 'D', "body[4]=abcd"},
     {"HTTP/1.1 200 OK\r\n\r\nabcde", TIGHT, 0, 'F', "body[4]=abcd"},
-    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n", TIGHT, 1,
-     '0', "body[4]=abcd"},
+    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n", TIGHT,
+     1, '0', "body[4]=abcd"},
     {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n", TIGHT,
      0, 'F', "body[4]=abcd"},
 };
@@ -118,8 +122,8 @@ static void check_row(const row *r, const transcript *t)
 static void same(const transcript *want, const transcript *is, const char *raw, size_t cut)
 {
     if (!str_eq(buf_str(&want->text), buf_str(&is->text)))
-        fail_msg("cut at %zu gives another result for:\n%s\n--- whole:\n%.*s--- cut:\n%.*s", cut, raw,
-                 STR_ARG(buf_str(&want->text)), STR_ARG(buf_str(&is->text)));
+        fail_msg("cut at %zu gives another result for:\n%s\n--- whole:\n%.*s--- cut:\n%.*s", cut,
+                 raw, STR_ARG(buf_str(&want->text)), STR_ARG(buf_str(&is->text)));
 }
 
 static void test_table(void **state)
@@ -172,8 +176,9 @@ static void test_head_is_bounded(void **state)
         char raw[2048];
         transcript t;
         /* the lines around the value are 43 bytes */
-        int n = snprintf(raw, sizeof(raw), "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: %0*d\r\n\r\n",
-                         (int)(1024 - 43 + extra), 1);
+        int n =
+            snprintf(raw, sizeof(raw), "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: %0*d\r\n\r\n",
+                     (int)(1024 - 43 + extra), 1);
         assert_int_equal((size_t)n, 1024 + extra);
         row r = {.messages = extra == 0, .end = extra ? 'F' : '0', .raw = "long", .holds = ""};
         run_row(&t, &r, str_of(raw), cut_never, NULL);
@@ -210,8 +215,8 @@ static void test_no_copy(void **state)
     static char raw[70000];
     arena a;
     http_event ev;
-    size_t head = (size_t)snprintf(raw, sizeof(raw),
-                                   "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10000\r\n");
+    size_t head = (size_t)snprintf(
+        raw, sizeof(raw), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10000\r\n");
     memset(raw + head, 'x', 65536);
     memcpy(raw + head + 65536, "\r\n0\r\n\r\n", 8);
     arena_init(&a, NULL, 4096);
@@ -233,10 +238,8 @@ static void test_no_copy(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_table),
-        cmocka_unit_test(test_interim_is_bounded),
-        cmocka_unit_test(test_head_is_bounded),
-        cmocka_unit_test(test_many_chunks),
+        cmocka_unit_test(test_table),           cmocka_unit_test(test_interim_is_bounded),
+        cmocka_unit_test(test_head_is_bounded), cmocka_unit_test(test_many_chunks),
         cmocka_unit_test(test_no_copy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

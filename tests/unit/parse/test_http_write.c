@@ -51,8 +51,14 @@ static void test_header(void **state)
 static void test_hop_by_hop(void **state)
 {
     (void)state;
-    const char *yes[] = {"connection", "keep-alive", "te",      "transfer-encoding",
-                         "upgrade",    "trailer",    "proxy-connection", "proxy-authorization",
+    const char *yes[] = {"connection",
+                         "keep-alive",
+                         "te",
+                         "transfer-encoding",
+                         "upgrade",
+                         "trailer",
+                         "proxy-connection",
+                         "proxy-authorization",
                          "proxy-authenticate"};
     const char *no[] = {"host", "content-length", "content-type", "x", "", "tf", "connectiom"};
     for (size_t i = 0; i < TP_COUNT(yes); i++)

@@ -11,11 +11,11 @@
 
 typedef struct transcript {
     buf text;
-    buf body;       /* of the message at hand */
-    int status;     /* of the fault, or 0 */
+    buf body;   /* of the message at hand */
+    int status; /* of the fault, or 0 */
     const char *why;
-    int messages;   /* completed ones */
-    int eof, done;  /* what http_parse_eof said */
+    int messages;  /* completed ones */
+    int eof, done; /* what http_parse_eof said */
 } transcript;
 
 static inline void transcript_init(transcript *t)
@@ -40,10 +40,11 @@ static inline void say(transcript *t, const char *what, tp_str s)
 
 static inline void say_head(transcript *t, const http_head *h)
 {
-    TP_MUST(buf_printf(&t->text,
-                       "HEAD method=%d status=%d minor=%d keep=%d chunked=%d expect=%d length=%lld\n",
-                       h->method, h->status, h->minor, h->keep_alive, h->chunked,
-                       h->expect_continue, (long long)h->content_length) == 0);
+    TP_MUST(
+        buf_printf(&t->text,
+                   "HEAD method=%d status=%d minor=%d keep=%d chunked=%d expect=%d length=%lld\n",
+                   h->method, h->status, h->minor, h->keep_alive, h->chunked, h->expect_continue,
+                   (long long)h->content_length) == 0);
     say(t, "method", h->method_text);
     say(t, "target", h->target);
     say(t, "path", h->path);
