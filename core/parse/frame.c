@@ -179,6 +179,12 @@ static int line_gathered(framer *f)
 static int event_keep(framer *f, event *e, tp_str line)
 {
     int rc = 0;
+    if (line.len && line.ptr[0] == ':') { /* a comment is not kept, however long it is */
+        f->flags |= COMMENT;
+        line.len = 0;
+    }
+    if (line.len > f->max)
+        return failed(f, FRAME_TOO_LONG);
     if (e->name.ptr) {
         f->name.len = 0;
         rc = buf_adds(&f->name, e->name);
@@ -191,10 +197,8 @@ static int event_keep(framer *f, event *e, tp_str line)
         f->data = e->data.len;
         f->flags |= HAS_DATA;
     }
-    if (rc == 0 && line.len && line.ptr[0] == ':')
-        f->flags |= COMMENT;
-    else if (rc == 0)
-        rc = line.len > f->max ? FRAME_TOO_LONG : buf_adds(&f->part, line);
+    if (rc == 0)
+        rc = buf_adds(&f->part, line);
     return rc == 0 ? FRAME_NONE : failed(f, rc);
 }
 

@@ -214,6 +214,7 @@ static void test_bounds(void **state)
     /* comments are no frames: they may be as long as they like */
     check_all_ways(TP_SSE, 8, STR(": a very long comment\ndata:1\n: another one, still\n\n"),
                    "(|1)");
+    check_all_ways(TP_SSE, 8, STR("data:1\n: a comment that ends with the stream"), "cut");
     check_all_ways(TP_LINES, 4, STR("abcd\nabcd"), "(|abcd)(|abcd)");
     check_all_ways(TP_LINES, 4, STR("abcd\nabcde\n"), "(|abcd)long");
     check_all_ways(TP_LINES, 4, STR("abcde"), "long");
