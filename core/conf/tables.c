@@ -170,7 +170,7 @@ static const conf_field provider_fields[] = {
             "and path prefix of every request. A member {\"env\": NAME, \"default\": X} is replaced "
             "by that environment variable, as a string, or by X when it is not set."},
     {.name = "api_key", .type = CONF_SECRET, .at = offsetof(conf_provider, api_key),
-     .doc = "The provider's key. When it is absent, the provider is dormant."},
+     .doc = "The provider's key. Written here, but nowhere to be found: the provider is dormant."},
     {.name = "headers", .type = CONF_CUSTOM, .at = offsetof(conf_provider, headers),
      .count_at = offsetof(conf_provider, header_count), .parse = conf_field_headers,
      .type_name = "object of strings", .shown = "none",
