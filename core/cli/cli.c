@@ -1,0 +1,138 @@
+#include "cli/cli.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#ifndef TURNPIKE_LIBDIR
+#define TURNPIKE_LIBDIR "/usr/local/lib/turnpike"
+#endif
+
+static int is_there(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0;
+}
+
+/* Built tree: <build>/core/turnpike beside <build>/plugins. Installed: LIBDIR, else ../lib beside. */
+void cli_find_parts(cli_place *p)
+{
+    static const char *const plugins[] = {"/../plugins", "/../lib/turnpike/plugins",
+                                          "/plugins"};
+    static const char *const curls[] = {"/turnpike-curl.so", "/../lib/turnpike/turnpike-curl.so"};
+    char dir[2048];
+    ssize_t n = readlink("/proc/self/exe", dir, sizeof(dir) - 1);
+    snprintf(p->plugin_dir, sizeof(p->plugin_dir), "%s/plugins", TURNPIKE_LIBDIR);
+    snprintf(p->curl_module, sizeof(p->curl_module), "%s/turnpike-curl.so", TURNPIKE_LIBDIR);
+    if (n > 0) {
+        dir[n] = '\0';
+        *strrchr(dir, '/') = '\0';
+        for (size_t i = TP_COUNT(plugins); i-- > 0;) {
+            char path[4096];
+            snprintf(path, sizeof(path), "%s%s", dir, plugins[i]);
+            if (is_there(path))
+                memcpy(p->plugin_dir, path, sizeof(path));
+        }
+        for (size_t i = TP_COUNT(curls); i-- > 0;) {
+            char path[4096];
+            snprintf(path, sizeof(path), "%s%s", dir, curls[i]);
+            if (is_there(path))
+                memcpy(p->curl_module, path, sizeof(path));
+        }
+    }
+    if (!is_there(p->curl_module))
+        p->curl_module[0] = '\0';
+}
+
+conf *cli_load(const char *dir, const cli_place *place)
+{
+    tp_error err = {0};
+    conf_env env = {.plugin_dir = place->plugin_dir};
+    conf *c = conf_load(dir, &env, &err);
+    if (!c)
+        fprintf(stderr, "%s\n", err.text);
+    return c;
+}
+
+const char *cli_option(int argc, char **argv, int *i, const char *name)
+{
+    size_t n = strlen(name);
+    const char *a = argv[*i];
+    if (strncmp(a, "--", 2) != 0 || strncmp(a + 2, name, n) != 0)
+        return NULL;
+    if (a[n + 2] == '=')
+        return a + n + 3;
+    if (a[n + 2] == '\0' && *i + 1 < argc)
+        return argv[++*i];
+    return NULL;
+}
+
+int cli_wrong(const char *command, const char *argument)
+{
+    fprintf(stderr, "turnpike %s: '%s' is not understood; see turnpike help\n", command, argument);
+    return 2;
+}
+
+const char *cli_default_config(void)
+{
+    const char *dir = getenv("TURNPIKE_CONFIG");
+    if (dir && *dir)
+        return dir;
+    return is_there("conf.d") ? "." : "/etc/turnpike";
+}
+
+static int help(int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+    puts("turnpike " TURNPIKE_VERSION ": an AI gateway\n"
+         "\n"
+         "  turnpike serve [--config DIR] [--listen HOST:PORT]   run the gateway\n"
+         "  turnpike check [DIR]            say whether a configuration is right; starts nothing\n"
+         "  turnpike schema                 print the JSON Schema of a snippet, for editors\n"
+         "  turnpike plugins [DIR] [--json] list the plugins and what they are\n"
+         "  turnpike reload [--config DIR]  have the running gateway read its configuration anew\n"
+         "  turnpike status [--config DIR]  what the running gateway is doing, as JSON\n"
+         "  turnpike metrics [--config DIR] its counters, in Prometheus' text format\n"
+         "  turnpike stop [--config DIR]    drain and stop it\n"
+         "  turnpike usage [--config DIR] [--from DAY] [--to DAY] [--json]\n"
+         "                                  requests, tokens and cost by day, key and model\n"
+         "  turnpike version | help\n"
+         "\n"
+         "DIR holds conf.d/*.json; it is $TURNPIKE_CONFIG, else the current directory when that\n"
+         "has a conf.d, else /etc/turnpike.");
+    return 0;
+}
+
+static int version(int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+    puts("turnpike " TURNPIKE_VERSION);
+    return 0;
+}
+
+int cli_main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        int (*run)(int argc, char **argv);
+    } commands[] = {
+        {"serve", cli_serve},   {"check", cli_check},   {"schema", cli_schema},
+        {"plugins", cli_plugins}, {"reload", cli_admin}, {"status", cli_admin},
+        {"stop", cli_admin},    {"metrics", cli_admin}, {"usage", cli_usage},
+        {"version", version},   {"--version", version}, {"help", help},
+        {"--help", help},       {"-h", help},
+    };
+    if (argc < 2) {
+        help(0, NULL);
+        return 2;
+    }
+    for (size_t i = 0; i < TP_COUNT(commands); i++)
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].run(argc - 1, argv + 1);
+    fprintf(stderr, "turnpike: unknown command '%s'; see turnpike help\n", argv[1]);
+    return 2;
+}

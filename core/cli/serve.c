@@ -1,0 +1,287 @@
+/* turnpike serve: puts the rooms together and runs them. */
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/str.h"
+#include "cli/cli.h"
+#include "loop/server.h"
+#include "observe/access.h"
+#include "observe/counters.h"
+#include "store/store.h"
+
+typedef struct worker_sinks { /* what one worker writes to; only its thread uses it */
+    _Alignas(64) access_writer *access;
+    counters *count;
+    store_meter meter;
+} worker_sinks;
+
+typedef struct app {
+    const char *dir, *listen;
+    cli_place place;
+    logger log;
+    plug_loader *loader;
+    uint32_t serial, workers;
+    access_log *access;
+    observe *counts;
+    store_port store;
+    int has_store, log_owned;
+    worker_sinks *sinks;
+    manage_ports manage;
+} app;
+
+static int64_t unix_ms(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_REALTIME, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* "127.0.0.1:8080", "[::1]:8080", ":8080" in the place of server.listen. */
+static int override_listen(conf *c, const char *text, tp_error *err)
+{
+    tp_str s = str_of(text), host;
+    int64_t port;
+    size_t at = s.len;
+    while (at > 0 && s.ptr[at - 1] != ':')
+        at--;
+    if (at == 0 || str_to_i64(str_skip(s, at), &port) != 0 || port > 65535)
+        return tp_error_set(err, TP_ERROR_CONFIG,
+                            "--listen %s: expected HOST:PORT, e.g. 127.0.0.1:8080 or [::1]:8080", text);
+    host = str_make(s.ptr, at - 1);
+    if (host.len > 1 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']')
+        host = str_make(host.ptr + 1, host.len - 2);
+    if (!host.len)
+        host = STR("0.0.0.0");
+    conf_listen *l = arena_zalloc(&c->mem, sizeof(*l));
+    TP_MUST(l);
+    if (c->server.listen_count == 1) /* its certificate serves here too */
+        *l = c->server.listen[0];
+    l->host = host;
+    l->port = (int32_t)port;
+    c->server.listen = l;
+    c->server.listen_count = 1;
+    return 0;
+}
+
+static world *load(void *arg, tp_error *err)
+{
+    app *a = arg;
+    conf_env env = {.plugin_dir = a->place.plugin_dir};
+    conf *c = conf_load(a->dir, &env, err);
+    if (!c)
+        return NULL;
+    if (a->listen && override_listen(c, a->listen, err) != 0) {
+        conf_free(c);
+        return NULL;
+    }
+    for (uint32_t i = 0; i < c->notice_count; i++)
+        log_line(&a->log, LOG_INFO, "%.*s", STR_ARG(c->notices[i]));
+    if (!a->loader) {
+        char *dir = tp_xstrndup(c->server.run_dir.ptr, c->server.run_dir.len);
+        a->loader = plug_loader_new(dir, &a->log, err);
+        free(dir);
+        if (!a->loader) {
+            conf_free(c);
+            return NULL;
+        }
+    }
+    return world_new_take(c, a->loader, ++a->serial, &a->log, err);
+}
+
+/* ---- On a worker's thread. */
+
+static int settle(void *arg, uint32_t worker, const settle_record *r)
+{
+    (void)arg;
+    (void)worker;
+    (void)r; /* nothing is held yet, so nothing is to be settled: usage is counted by record */
+    return 1;
+}
+
+static void record(void *arg, uint32_t worker, const settle_record *r)
+{
+    worker_sinks *s = &((app *)arg)->sinks[worker];
+    counters_finished(s->count, r);
+    store_meter_add(&s->meter, r);
+    access_write(s->access, r);
+}
+
+static void tick(void *arg, uint32_t worker, const worker_figures *f, tp_now now)
+{
+    worker_sinks *s = &((app *)arg)->sinks[worker];
+    counters *c = s->count;
+#define COPY(to, from)                                                                             \
+    atomic_store_explicit(&c->to, atomic_load_explicit(&f->from, memory_order_relaxed),            \
+                          memory_order_relaxed)
+    COPY(active, exchanges);
+    COPY(connections, connections);
+    COPY(accepted, accepted);
+    COPY(upstream_connects, upstream_connects);
+    COPY(http_faults, faults);
+#undef COPY
+    access_flush(s->access);
+    store_meter_tick(&s->meter, now);
+}
+
+/* ---- On the serving thread. */
+
+static int open_log(app *a, const conf *c, tp_error *err)
+{
+    int level = log_level_parse(c->log_level);
+    a->log.level = level ? level : LOG_INFO;
+    if (!c->log_file.len)
+        return 0;
+    char *path = tp_xstrndup(c->log_file.ptr, c->log_file.len);
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+    int rc = 0;
+    if (fd < 0)
+        rc = tp_error_set(err, TP_ERROR_IO, "log.file %s cannot be opened: %s", path, strerror(errno));
+    else if (a->log_owned)
+        rc = dup3(fd, a->log.fd, O_CLOEXEC) < 0 ? -1 : 0, close(fd); /* others hold the number */
+    else
+        a->log.fd = fd, a->log_owned = 1;
+    free(path);
+    return rc;
+}
+
+static void reopen(void *arg)
+{
+    app *a = arg;
+    if (a->access)
+        access_log_reopen(a->access);
+}
+
+static int command(void *arg, server *s, tp_str line, buf *out)
+{
+    app *a = arg;
+    char why[256];
+    if (!str_eq(line, STR("metrics")))
+        return -1;
+    observe_extra x = {
+        .access_dropped = a->access ? access_log_dropped(a->access) : 0,
+        .store_healthy = a->has_store && a->store.health(a->store.self, why, sizeof(why)) == 0,
+        .world_serial = server_world(s)->serial,
+        .started_unix_ms = a->manage.started_unix_ms};
+    return observe_render_metrics(a->counts, &x, out) == 0 ? 0 : -1;
+}
+
+static int store_health(void *arg, char *why, size_t room)
+{
+    app *a = arg;
+    return a->store.health(a->store.self, why, room);
+}
+
+static int make_run_dir(const conf *c, tp_error *err)
+{
+    char *dir = tp_xstrndup(c->server.run_dir.ptr, c->server.run_dir.len);
+    int rc = mkdir(dir, 0700) == 0 || errno == EEXIST
+                 ? 0
+                 : tp_error_set(err, TP_ERROR_IO, "server.run_dir %s cannot be made: %s", dir,
+                                strerror(errno));
+    free(dir);
+    return rc;
+}
+
+static int open_sinks(app *a, const world *w, tp_error *err)
+{
+    const conf *c = w->conf;
+    char path[4096];
+    a->workers = server_workers(&c->server);
+    a->counts = observe_new(a->workers);
+    snprintf(path, sizeof(path), "%.*s", STR_ARG(c->store_path));
+    if (store_sqlite_open(path, 0, &a->log, &a->store, err) != 0)
+        return -1;
+    a->has_store = 1;
+    if (c->server.access_log.len) {
+        snprintf(path, sizeof(path), "%.*s", STR_ARG(c->server.access_log));
+        a->access = access_log_open(path, &a->log, err);
+        if (!a->access)
+            return -1;
+    }
+    a->sinks = aligned_alloc(_Alignof(worker_sinks), a->workers * sizeof(*a->sinks));
+    TP_MUST(a->sinks);
+    for (uint32_t i = 0; i < a->workers; i++) {
+        a->sinks[i].count = observe_counters(a->counts, i);
+        a->sinks[i].access = a->access ? access_writer_new(a->access) : NULL;
+        store_meter_init(&a->sinks[i].meter, &a->store);
+    }
+    a->manage = (manage_ports){.arg = a, .started_unix_ms = unix_ms(), .store_health = store_health};
+    return 0;
+}
+
+static void close_sinks(app *a)
+{
+    for (uint32_t i = 0; a->sinks && i < a->workers; i++) {
+        if (a->sinks[i].access)
+            access_writer_free(a->sinks[i].access);
+        if (store_meter_flush(&a->sinks[i].meter) != 0)
+            log_line(&a->log, LOG_ERROR, "usage totals of the last seconds could not be stored");
+        store_meter_free(&a->sinks[i].meter);
+    }
+    free(a->sinks);
+    if (a->access)
+        access_log_close(a->access);
+    if (a->has_store) {
+        a->store.drain(a->store.self, 5000);
+        a->store.close(a->store.self);
+    }
+    if (a->counts)
+        observe_free(a->counts);
+}
+
+int cli_serve(int argc, char **argv)
+{
+    app a = {.dir = cli_default_config(), .log = {.fd = STDERR_FILENO, .level = LOG_INFO}};
+    tp_error err = {0};
+    for (int i = 1; i < argc; i++) {
+        const char *v;
+        if ((v = cli_option(argc, argv, &i, "config")))
+            a.dir = v;
+        else if ((v = cli_option(argc, argv, &i, "listen")))
+            a.listen = v;
+        else
+            return cli_wrong("serve", argv[i]);
+    }
+    /* Few arenas: a worker has its own memory anyway, and idle RSS is a promise. */
+    mallopt(M_ARENA_MAX, 2);
+    cli_find_parts(&a.place);
+    world *w = NULL;
+    conf_env env = {.plugin_dir = a.place.plugin_dir};
+    conf *first = conf_load(a.dir, &env, &err); /* for log and run_dir, which the rest stands on */
+    int rc = first ? 0 : -1;
+    if (rc == 0)
+        rc = make_run_dir(first, &err);
+    if (rc == 0)
+        rc = open_log(&a, first, &err);
+    conf_free(first);
+    if (rc == 0 && !(w = load(&a, &err)))
+        rc = -1;
+    if (rc == 0 && (rc = open_sinks(&a, w, &err)) != 0)
+        world_unref(w);
+    if (rc == 0) {
+        server_ports ports = {.arg = &a,
+                              .manage = &a.manage,
+                              .settle = settle,
+                              .record = record,
+                              .tick = tick,
+                              .load = load,
+                              .reopen = reopen,
+                              .command = command};
+        rc = server_run(w, &ports, a.place.curl_module[0] ? a.place.curl_module : NULL, &a.log, &err);
+    }
+    if (rc != 0)
+        log_line(&a.log, LOG_ERROR, "%s", err.text);
+    close_sinks(&a);
+    if (a.loader)
+        plug_loader_free(a.loader);
+    if (a.log_owned)
+        close(a.log.fd);
+    return rc == 0 ? 0 : 1;
+}
