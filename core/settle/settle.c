@@ -3,9 +3,13 @@
 #include "base/str.h"
 #include "catalog/catalog.h"
 
+/* More than an amount can be is as good as any more: capped here, sums of some dozen amounts stay far
+ * from the end of 128 bits. */
 static money_exact amount(int64_t count, int64_t price)
 {
-    return count > 0 && price > 0 ? (money_exact)count * price : 0;
+    const money_exact cap = (money_exact)INT64_MAX * 1000000;
+    money_exact product = count > 0 && price > 0 ? (money_exact)count * price : 0;
+    return TP_MIN(product, cap);
 }
 
 int64_t settle_cost(const world_deployment *d, const usage *u)
@@ -83,11 +87,7 @@ int64_t settle_hold(const world_deployment *d, const tp_operation *op)
         return 0;
     int64_t choices = op->choices ? (int64_t)op->choices : 1;
     money_exact sum = amount(prompt_most(d, op), dearest(d, in, TP_COUNT(in)));
-    /* Both factors are below 2^63, and choices below 2^32: capped before they are multiplied, the
-     * sum stays far from the end of 128 bits. */
-    money_exact each = amount(output_most(d, op), dearest(d, out, TP_COUNT(out)));
-    money_exact cap = (money_exact)INT64_MAX * 1000000;
-    sum += each > cap / choices ? cap : each * choices;
+    sum += amount(output_most(d, op), dearest(d, out, TP_COUNT(out))) * choices;
     sum += amount(1, catalog_price(d->prices, d->price_count, STR("request")));
     sum += announced(d, &op->prompt);
     return money_round(sum);

@@ -1,0 +1,99 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/str.h"
+#include "catalog/catalog.h"
+
+static conf_price prices[] = {{{"prompt", 6}, 590000000},
+                              {{"completion", 10}, 790000000},
+                              {{"cache_read", 10}, 59000000},
+                              {{"image", 5}, -1}};
+#define COUNT TP_COUNT(prices)
+
+static void prices_are_found_or_stood_in_for(void **state)
+{
+    (void)state;
+    assert_int_equal(catalog_price(prices, COUNT, STR("prompt")), 590000000);
+    assert_int_equal(catalog_price(prices, COUNT, STR("cache_write")), -1);
+    assert_int_equal(catalog_price(prices, COUNT, STR("image")), -1);
+    assert_int_equal(catalog_price_or(prices, COUNT, STR("cache_read")), 59000000);
+    assert_int_equal(catalog_price_or(prices, COUNT, STR("cache_write")), 590000000);
+    assert_int_equal(catalog_price_or(prices, COUNT, STR("reasoning")), 790000000);
+    assert_int_equal(catalog_price_or(prices, COUNT, STR("seconds")), -1);
+    assert_int_equal(catalog_price_or(NULL, 0, STR("reasoning")), -1);
+}
+
+static void prices_print_exactly(void **state)
+{
+    static const struct {
+        int64_t price;
+        const char *text;
+    } cases[] = {{0, "0"},
+                 {590000000, "0.00000059"},
+                 {2187500000, "0.0000021875"},
+                 {1, "0.000000000000001"},
+                 {1000000000000000, "1"},
+                 {40000000000000, "0.04"},
+                 {INT64_MAX, "9223.372036854775807"}};
+    (void)state;
+    for (size_t i = 0; i < TP_COUNT(cases); i++) {
+        char out[40];
+        assert_int_equal(catalog_price_print(out, cases[i].price), strlen(cases[i].text));
+        assert_string_equal(out, cases[i].text);
+    }
+}
+
+static void a_deployment_overrides_its_model(void **state)
+{
+    conf_model m = {.context_length = 1000, .max_output_tokens = 100, .quality = 62,
+                    .prices = prices, .price_count = COUNT};
+    conf_deployment d = {.context_length = -1, .max_output_tokens = 50, .quality = -1,
+                         .capabilities = CONF_CAP_TOOLS};
+    conf_price own = {{"prompt", 6}, 1};
+    (void)state;
+    catalog_terms t = catalog_terms_of(&m, &d);
+    assert_int_equal(t.context_length, 1000);
+    assert_int_equal(t.max_output_tokens, 50);
+    assert_int_equal(t.quality, 62);
+    assert_int_equal(t.capabilities, CONF_CAP_TOOLS);
+    assert_ptr_equal(t.prices, prices);
+    assert_int_equal(t.price_count, COUNT);
+    d.prices = &own;
+    d.price_count = 1;
+    d.context_length = 2000;
+    d.quality = 0;
+    t = catalog_terms_of(&m, &d);
+    assert_ptr_equal(t.prices, &own);
+    assert_int_equal(t.price_count, 1);
+    assert_int_equal(t.context_length, 2000);
+    assert_int_equal(t.quality, 0);
+}
+
+static void capabilities_are_named_once(void **state)
+{
+    uint64_t all = 0;
+    uint32_t i = 0;
+    (void)state;
+    for (; catalog_capability(i).bit; i++) {
+        assert_int_equal(all & catalog_capability(i).bit, 0);
+        all |= catalog_capability(i).bit;
+        assert_true(catalog_capability(i).name.len > 0);
+    }
+    assert_int_equal(i, 7);
+    assert_int_equal(all, CONF_CAP_TOOLS | CONF_CAP_VISION | CONF_CAP_AUDIO | CONF_CAP_DOCUMENTS |
+                              CONF_CAP_SCHEMA | CONF_CAP_REASONING | CONF_CAP_STREAMING);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(prices_are_found_or_stood_in_for),
+        cmocka_unit_test(prices_print_exactly),
+        cmocka_unit_test(a_deployment_overrides_its_model),
+        cmocka_unit_test(capabilities_are_named_once),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,210 @@
+/* Golden amounts: each is worked out by hand in the comment beside it. Prices are dollars a token in
+ * the comments; in the tables nano-dollars a million tokens (0.00000059 -> 590,000,000). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/str.h"
+#include "settle/settle.h"
+
+#define P(unit, price) {{unit, sizeof(unit) - 1}, price}
+
+static world_deployment at(const conf_price *p, uint32_t n)
+{
+    return (world_deployment){.prices = p, .price_count = n, .context_length = -1,
+                              .max_output_tokens = -1};
+}
+
+static usage used(int64_t prompt, int64_t read, int64_t write, int64_t completion, int64_t reasoning)
+{
+    usage u = {0};
+    usage_set(&u, STR("prompt"), prompt);
+    usage_set(&u, STR("cache_read"), read);
+    usage_set(&u, STR("cache_write"), write);
+    usage_set(&u, STR("completion"), completion);
+    usage_set(&u, STR("reasoning"), reasoning);
+    return u;
+}
+
+static void a_plain_chat(void **state)
+{
+    /* 1,000 x 0.00000059 = 0.00059; 500 x 0.00000079 = 0.000395; together 0.000985 dollars
+     * = 985,000 nano-dollars. */
+    const conf_price p[] = {P("prompt", 590000000), P("completion", 790000000)};
+    world_deployment d = at(p, 2);
+    usage u = used(1000, 0, 0, 500, 0);
+    (void)state;
+    assert_int_equal(settle_cost(&d, &u), 985000);
+}
+
+static void cache_and_reasoning_at_their_own_prices(void **state)
+{
+    /* 100 x 0.000003 = 0.0003; read 1,000 x 0.0000003 = 0.0003; write 200 x 0.00000375 = 0.00075;
+     * completion 50 x 0.000015 = 0.00075; reasoning 10 x 0.00002 = 0.0002; sum 0.0023. */
+    const conf_price p[] = {P("prompt", 3000000000), P("cache_read", 300000000),
+                            P("cache_write", 3750000000), P("completion", 15000000000),
+                            P("reasoning", 20000000000)};
+    world_deployment d = at(p, 5);
+    usage u = used(100, 1000, 200, 50, 10);
+    (void)state;
+    assert_int_equal(settle_cost(&d, &u), 2300000);
+}
+
+static void classes_without_a_price_take_their_base(void **state)
+{
+    /* Input 100 + 1,000 + 200 = 1,300 x 0.000003 = 0.0039; output 50 + 10 = 60 x 0.000015 = 0.0009;
+     * sum 0.0048. Each token is counted once: classes are disjoint. */
+    const conf_price p[] = {P("prompt", 3000000000), P("completion", 15000000000)};
+    world_deployment d = at(p, 2);
+    usage u = used(100, 1000, 200, 50, 10);
+    (void)state;
+    assert_int_equal(settle_cost(&d, &u), 4800000);
+}
+
+static void it_is_rounded_once_half_up(void **state)
+{
+    /* A price of 0.0000021875: 1 token = 2,187.5 nano-dollars -> 2,188; with 1 completion token at
+     * the same price 4,375 exactly, not 2 x 2,188 = 4,376. */
+    const conf_price p[] = {P("prompt", 2187500000), P("completion", 2187500000)};
+    world_deployment d = at(p, 2);
+    usage one = {0}, two = {0};
+    (void)state;
+    usage_set(&one, STR("prompt"), 1);
+    assert_int_equal(settle_cost(&d, &one), 2188);
+    usage_set(&two, STR("prompt"), 1);
+    usage_set(&two, STR("completion"), 1);
+    assert_int_equal(settle_cost(&d, &two), 4375);
+    /* 0.4 and 0.5 nano-dollars: 0 and 1. */
+    const conf_price tiny[] = {P("prompt", 100000)}; /* 0.1 nano-dollars a token */
+    d = at(tiny, 1);
+    usage_set(&one, STR("prompt"), 4);
+    assert_int_equal(settle_cost(&d, &one), 0);
+    usage_set(&one, STR("prompt"), 5);
+    assert_int_equal(settle_cost(&d, &one), 1);
+}
+
+static void units_that_are_no_tokens(void **state)
+{
+    /* 3 images at 0.04 dollars = 0.12, and 0.005 for the request: 0.125. Seconds have no price. */
+    const conf_price p[] = {P("images:1024x1024", 40000000000000), P("request", 5000000000000),
+                            P("audio", -1)};
+    world_deployment d = at(p, 3);
+    usage u = {0};
+    (void)state;
+    usage_set(&u, STR("images:1024x1024"), 3);
+    usage_set(&u, STR("seconds"), 100);
+    usage_set(&u, STR("audio"), 100);
+    assert_int_equal(settle_cost(&d, &u), 125000000);
+    usage_set(&u, STR("request"), 2); /* counted by the provider itself: 0.12 + 2 x 0.005 */
+    assert_int_equal(settle_cost(&d, &u), 130000000);
+}
+
+static void nothing_known_costs_nothing(void **state)
+{
+    const conf_price p[] = {P("prompt", 3000000000), P("request", 5000000000000)};
+    world_deployment d = at(p, 2), free_of_charge = at(NULL, 0);
+    usage none = {0}, u = used(100, 0, 0, 0, 0), minus = {0};
+    (void)state;
+    assert_int_equal(settle_cost(&d, &none), 0);
+    assert_int_equal(settle_cost(NULL, &u), 0);
+    assert_int_equal(settle_cost(&free_of_charge, &u), 0);
+    usage_set(&minus, STR("prompt"), -1000); /* a provider's mistake earns nobody money */
+    assert_int_equal(settle_cost(&d, &minus), 5000000);
+}
+
+static void what_does_not_fit_saturates(void **state)
+{
+    const conf_price p[] = {P("prompt", INT64_MAX), P("completion", INT64_MAX)};
+    world_deployment d = at(p, 2);
+    usage u = used(INT64_MAX, INT64_MAX, 0, INT64_MAX, 0);
+    tp_operation op = {.prompt_tokens = INT64_MAX, .max_output_tokens = INT64_MAX,
+                       .choices = UINT32_MAX};
+    (void)state;
+    assert_int_equal(settle_cost(&d, &u), INT64_MAX);
+    assert_int_equal(settle_hold(&d, &op), INT64_MAX);
+}
+
+static void a_hold_covers_prompt_and_output(void **state)
+{
+    const conf_price p[] = {P("prompt", 3000000000), P("completion", 15000000000)};
+    world_deployment d = at(p, 2);
+    tp_operation op = {.prompt_tokens = 1000, .max_output_tokens = 200, .choices = 1};
+    (void)state;
+    /* 1,000 x 0.000003 + 200 x 0.000015 = 0.003 + 0.003. */
+    assert_int_equal(settle_hold(&d, &op), 6000000);
+    op.choices = 3; /* 0.003 + 3 x 0.003 */
+    assert_int_equal(settle_hold(&d, &op), 12000000);
+    op.choices = 0; /* as one */
+    assert_int_equal(settle_hold(&d, &op), 6000000);
+    d.max_output_tokens = 100; /* the deployment's limit caps what was asked: 0.003 + 0.0015 */
+    assert_int_equal(settle_hold(&d, &op), 4500000);
+    op.max_output_tokens = -1; /* not said: the limit */
+    assert_int_equal(settle_hold(&d, &op), 4500000);
+    d.max_output_tokens = -1;
+    d.context_length = 50; /* only the context is known: 0.003 + 50 x 0.000015 */
+    assert_int_equal(settle_hold(&d, &op), 3750000);
+    d.context_length = -1; /* nothing: 0.003 + 16,384 x 0.000015 = 0.24876 */
+    assert_int_equal(settle_hold(&d, &op), 248760000);
+}
+
+static void a_hold_takes_the_dearest_way(void **state)
+{
+    const conf_price p[] = {P("prompt", 3000000000), P("cache_read", 300000000),
+                            P("cache_write", 3750000000), P("completion", 15000000000),
+                            P("reasoning", 20000000000), P("request", 1000000000000)};
+    world_deployment d = at(p, 6);
+    tp_operation op = {.prompt_tokens = 1000, .max_output_tokens = 100, .choices = 1};
+    (void)state;
+    /* 1,000 x 0.00000375 + 100 x 0.00002 + 0.001 = 0.00375 + 0.002 + 0.001. */
+    assert_int_equal(settle_hold(&d, &op), 6750000);
+    usage worst = used(0, 0, 1000, 0, 100);
+    assert_int_equal(settle_cost(&d, &worst), settle_hold(&d, &op));
+}
+
+static void a_prompt_that_nobody_counted_is_its_bytes(void **state)
+{
+    const conf_price p[] = {P("prompt", 1000000000)}; /* 1,000 nano-dollars a token */
+    world_deployment d = at(p, 1);
+    tp_operation op = {.prompt_tokens = -1, .max_output_tokens = 0, .choices = 1,
+                       .body = {.text = STR("0123456789")}};
+    (void)state;
+    assert_int_equal(settle_hold(&d, &op), 10000);
+    d.context_length = 4; /* more cannot be taken */
+    assert_int_equal(settle_hold(&d, &op), 4000);
+}
+
+static void what_parse_announced_is_held(void **state)
+{
+    /* 2 images at 0.04 = 0.08. Token units of the list are not counted again. */
+    const conf_price p[] = {P("images:1024x1024", 40000000000000), P("prompt", 1000000000)};
+    world_deployment d = at(p, 2);
+    tp_event events[] = {{.size = sizeof(tp_event), .kind = TP_EV_TEXT, .text = STR("a cat")},
+                         {.size = sizeof(tp_event), .kind = TP_EV_USAGE,
+                          .name = STR("images:1024x1024"), .number = 2},
+                         {.size = sizeof(tp_event), .kind = TP_EV_USAGE, .name = STR("prompt"),
+                          .number = 7}};
+    tp_operation op = {.prompt_tokens = 0, .max_output_tokens = 0, .choices = 1,
+                       .prompt = {events, 3, sizeof(tp_event)}};
+    (void)state;
+    assert_int_equal(settle_hold(&d, &op), 80000000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_plain_chat),
+        cmocka_unit_test(cache_and_reasoning_at_their_own_prices),
+        cmocka_unit_test(classes_without_a_price_take_their_base),
+        cmocka_unit_test(it_is_rounded_once_half_up),
+        cmocka_unit_test(units_that_are_no_tokens),
+        cmocka_unit_test(nothing_known_costs_nothing),
+        cmocka_unit_test(what_does_not_fit_saturates),
+        cmocka_unit_test(a_hold_covers_prompt_and_output),
+        cmocka_unit_test(a_hold_takes_the_dearest_way),
+        cmocka_unit_test(a_prompt_that_nobody_counted_is_its_bytes),
+        cmocka_unit_test(what_parse_announced_is_held),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
