@@ -168,6 +168,8 @@ static int runs_at_once(const exchange *x, int state)
 {
     if (state == ST_FLOW || state == ST_ERRBODY)
         return x->pending.len || x->up_fin;
+    if (state == ST_UPSTREAM) /* a local reply without delay */
+        return x->local && x->env->now.mono_us >= x->local_due;
     return steps[state].wants == -1;
 }
 

@@ -106,7 +106,7 @@ static tp_reply *make_reply(exchange *x, tp_str body)
 int dispatch_on_upstream(exchange *x, const dispatch_input *in)
 {
     dispatch_input local;
-    if (in->kind == IN_TIMER) {
+    if (in->kind == IN_TIMER || in->kind == 0) {
         if (!local_input(x, &local))
             return timed_out(x);
         in = &local;
