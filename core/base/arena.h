@@ -30,7 +30,7 @@ void *arena_alloc_slow(arena *a, size_t n);
 static inline void *arena_alloc(arena *a, size_t n)
 {
 #ifndef TURNPIKE_ARENA_MALLOC
-    size_t need = (n + 15) & ~(size_t)15;
+    size_t need = (n + 15 + !n) & ~(size_t)15; /* n = 0 before the first chunk: not NULL either */
     if (TP_LIKELY(need >= n && (size_t)(a->end - a->at) >= need && a->used + need <= a->max)) {
         char *p = a->at;
         a->at += need;
