@@ -87,10 +87,5 @@ int dispatch_render_all(exchange *x, const tp_event *last, int then)
 
 void dispatch_drop_render(exchange *x)
 {
-    plug_out *c = &x->env->client;
-    const plug_out *b = &x->env->client_before;
-    c->seg_count = b->seg_count;
-    c->bytes = b->bytes;
-    c->header_count = b->header_count;
-    c->http_status = b->http_status;
+    plug_out_rewind(&x->env->client, &x->env->client_before);
 }
