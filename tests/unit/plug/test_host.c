@@ -431,7 +431,7 @@ static void reports_are_collected(void **state)
     assert_str(f->out.reports[0].why, "not offered");
     assert_int_equal(f->out.reports[1].what, TP_CHANGED);
     for (int i = 0; i < 1000; i++) {
-        char name[16];
+        char name[32];
         snprintf(name, sizeof(name), "field%d", i);
         assert_int_equal(H->report(C, TP_DROPPED, str_of(name), none), TP_OK);
     }
