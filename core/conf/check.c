@@ -16,8 +16,18 @@ typedef struct checker {
 
 /* ---- The schema itself. */
 typedef enum keyword {
-    K_UNKNOWN, K_ANNOTATION, K_TYPE, K_OBJECT_OF_SCHEMAS, K_STRINGS, K_SCHEMA_OR_BOOL, K_SCHEMA,
-    K_ARRAY, K_ANY, K_NUMBER, K_SIZE, K_PATTERN
+    K_UNKNOWN,
+    K_ANNOTATION,
+    K_TYPE,
+    K_OBJECT_OF_SCHEMAS,
+    K_STRINGS,
+    K_SCHEMA_OR_BOOL,
+    K_SCHEMA,
+    K_ARRAY,
+    K_ANY,
+    K_NUMBER,
+    K_SIZE,
+    K_PATTERN
 } keyword;
 
 static keyword keyword_of(const tp_doc *d, uint32_t key)
@@ -25,17 +35,35 @@ static keyword keyword_of(const tp_doc *d, uint32_t key)
     static const struct {
         const char *name;
         keyword k;
-    } list[] = {{"type", K_TYPE}, {"properties", K_OBJECT_OF_SCHEMAS}, {"required", K_STRINGS},
-                {"additionalProperties", K_SCHEMA_OR_BOOL}, {"items", K_SCHEMA}, {"enum", K_ARRAY},
-                {"const", K_ANY}, {"minimum", K_NUMBER}, {"maximum", K_NUMBER},
-                {"exclusiveMinimum", K_NUMBER}, {"exclusiveMaximum", K_NUMBER},
-                {"minLength", K_SIZE}, {"maxLength", K_SIZE}, {"minItems", K_SIZE},
-                {"maxItems", K_SIZE}, {"pattern", K_PATTERN}, {"title", K_ANNOTATION},
-                {"description", K_ANNOTATION}, {"default", K_ANNOTATION},
-                {"examples", K_ANNOTATION}, {"deprecated", K_ANNOTATION},
-                {"readOnly", K_ANNOTATION}, {"writeOnly", K_ANNOTATION}, {"format", K_ANNOTATION},
-                {"contentEncoding", K_ANNOTATION}, {"contentMediaType", K_ANNOTATION},
-                {"$schema", K_ANNOTATION}, {"$id", K_ANNOTATION}, {"$comment", K_ANNOTATION}};
+    } list[] = {{"type", K_TYPE},
+                {"properties", K_OBJECT_OF_SCHEMAS},
+                {"required", K_STRINGS},
+                {"additionalProperties", K_SCHEMA_OR_BOOL},
+                {"items", K_SCHEMA},
+                {"enum", K_ARRAY},
+                {"const", K_ANY},
+                {"minimum", K_NUMBER},
+                {"maximum", K_NUMBER},
+                {"exclusiveMinimum", K_NUMBER},
+                {"exclusiveMaximum", K_NUMBER},
+                {"minLength", K_SIZE},
+                {"maxLength", K_SIZE},
+                {"minItems", K_SIZE},
+                {"maxItems", K_SIZE},
+                {"pattern", K_PATTERN},
+                {"title", K_ANNOTATION},
+                {"description", K_ANNOTATION},
+                {"default", K_ANNOTATION},
+                {"examples", K_ANNOTATION},
+                {"deprecated", K_ANNOTATION},
+                {"readOnly", K_ANNOTATION},
+                {"writeOnly", K_ANNOTATION},
+                {"format", K_ANNOTATION},
+                {"contentEncoding", K_ANNOTATION},
+                {"contentMediaType", K_ANNOTATION},
+                {"$schema", K_ANNOTATION},
+                {"$id", K_ANNOTATION},
+                {"$comment", K_ANNOTATION}};
     for (size_t i = 0; i < TP_COUNT(list); i++)
         if (json_string_is(d, key, str_of(list[i].name)))
             return list[i].k;
@@ -44,7 +72,7 @@ static keyword keyword_of(const tp_doc *d, uint32_t key)
 
 static int type_known(const tp_doc *d, uint32_t t)
 {
-    static const char *const names[] = {"object", "array",   "string", "number",
+    static const char *const names[] = {"object",  "array",   "string", "number",
                                         "integer", "boolean", "null"};
     for (size_t i = 0; i < TP_COUNT(names); i++)
         if (json_string_is(d, t, str_of(names[i])))
@@ -115,16 +143,18 @@ static int check_keyword(checker *c, uint32_t key, uint32_t v, const conf_path *
     regex_t re;
     switch (keyword_of(d, key)) {
     case K_UNKNOWN:
-        return bad_schema(c, path, "this keyword is not supported; see the plugin guide for those "
-                                   "that are");
+        return bad_schema(c, path,
+                          "this keyword is not supported; see the plugin guide for those "
+                          "that are");
     case K_ANNOTATION:
     case K_ANY:
         return 0;
     case K_TYPE:
         return type_known(d, v) || all_of(d, v, type_known)
                    ? 0
-                   : bad_schema(c, path, "expected object, array, string, number, integer, boolean, "
-                                         "null or an array of them");
+                   : bad_schema(c, path,
+                                "expected object, array, string, number, integer, boolean, "
+                                "null or an array of them");
     case K_OBJECT_OF_SCHEMAS:
         return check_properties(c, v, path);
     case K_STRINGS:
@@ -141,8 +171,9 @@ static int check_keyword(checker *c, uint32_t key, uint32_t v, const conf_path *
         return is_size(d, v) ? 0 : bad_schema(c, path, "expected an integer of 0 or more");
     case K_PATTERN:
         if (!is_string(d, v) || compile(c, v, &re))
-            return bad_schema(c, path, "expected a POSIX extended regular expression of at most "
-                                       "1000 bytes");
+            return bad_schema(c, path,
+                              "expected a POSIX extended regular expression of at most "
+                              "1000 bytes");
         regfree(&re);
         return 0;
     }
@@ -226,7 +257,7 @@ static int is_type(const tp_doc *value, uint32_t v, const tp_doc *schema, uint32
     static const struct {
         const char *name;
         uint32_t kind;
-    } types[] = {{"object", TP_OBJECT}, {"array", TP_ARRAY}, {"string", TP_STRING},
+    } types[] = {{"object", TP_OBJECT}, {"array", TP_ARRAY},  {"string", TP_STRING},
                  {"number", TP_NUMBER}, {"boolean", TP_BOOL}, {"null", TP_NULL}};
     if (json_string_is(schema, t, STR("integer")))
         return json_kind(value, v) == TP_NUMBER && json_is_integer(value, v);

@@ -10,7 +10,7 @@
 #define CONF_MAX_FILE (4u << 20)   /* bytes of one snippet */
 #define CONF_MAX_TOTAL (64u << 20) /* bytes of all of them: bounds what a load may allocate */
 #define CONF_MAX_FILES 10000u
-#define CONF_MAX_SECRET 16384u /* bytes of a secret's file */
+#define CONF_MAX_SECRET 16384u      /* bytes of a secret's file */
 #define CONF_MAX_OPTIONS (8u << 20) /* bytes of one options object after replacement */
 
 typedef struct conf_snippet {
@@ -29,7 +29,7 @@ typedef struct conf_node { /* a value in a snippet */
 
 typedef struct conf_path { /* "models.x.deployments[2].price", printed only when something fails */
     const struct conf_path *up;
-    tp_str name;   /* ptr NULL: an index */
+    tp_str name; /* ptr NULL: an index */
     uint32_t index;
 } conf_path;
 
@@ -61,14 +61,17 @@ typedef struct conf_table conf_table;
 typedef struct conf_field conf_field;
 typedef int (*conf_parse)(conf_loader *l, conf_node n, const conf_path *path, const conf_field *f,
                           void *item);
-enum { CONF_REQUIRED = 1, CONF_NO_DEFAULT = 2 /* def is a mark, not to be shown */,
-       CONF_DASH = 4 /* a path: "-" stays as it is */ };
+enum {
+    CONF_REQUIRED = 1,
+    CONF_NO_DEFAULT = 2 /* def is a mark, not to be shown */,
+    CONF_DASH = 4 /* a path: "-" stays as it is */
+};
 
 struct conf_field {
     const char *name;
     conf_type type;
     uint32_t flags;
-    size_t at, count_at;    /* offsets in the item; count_at: of a list's uint32_t */
+    size_t at, count_at; /* offsets in the item; count_at: of a list's uint32_t */
     int64_t min, max, def;
     const char *text;       /* default of a string */
     const char *shown;      /* words for a default that is computed */
@@ -77,8 +80,8 @@ struct conf_field {
     const conf_word *words; /* ends with word NULL */
     const conf_table *table;
     conf_parse parse;
-    const char *schema;     /* JSON members, without braces, for CONF_CUSTOM */
-    const char *type_name;  /* for the reference */
+    const char *schema;    /* JSON members, without braces, for CONF_CUSTOM */
+    const char *type_name; /* for the reference */
     const char *doc;
 };
 
@@ -96,9 +99,22 @@ typedef enum conf_kind {
     CONF_NAMED,      /* objects by name */
     CONF_UNSUPPORTED /* the format knows it, this version does not */
 } conf_kind;
-enum { CONF_S_SERVER, CONF_S_STORE, CONF_S_LOG, CONF_S_PLUGINS, CONF_S_PROVIDERS, CONF_S_MODELS,
-       CONF_S_STRATEGIES, CONF_S_ROUTING, CONF_S_ENDPOINTS, CONF_S_SURFACES, CONF_S_ADMISSION,
-       CONF_S_TIERS, CONF_S_TEAMS, CONF_S_COUNT };
+enum {
+    CONF_S_SERVER,
+    CONF_S_STORE,
+    CONF_S_LOG,
+    CONF_S_PLUGINS,
+    CONF_S_PROVIDERS,
+    CONF_S_MODELS,
+    CONF_S_STRATEGIES,
+    CONF_S_ROUTING,
+    CONF_S_ENDPOINTS,
+    CONF_S_SURFACES,
+    CONF_S_ADMISSION,
+    CONF_S_TIERS,
+    CONF_S_TEAMS,
+    CONF_S_COUNT
+};
 typedef struct conf_section {
     const char *name;
     conf_kind kind;
@@ -126,9 +142,9 @@ struct conf_loader {
     size_t total; /* bytes read */
     tp_str *notices;
     uint32_t notice_count, notice_cap;
-    conf_node *nodes[CONF_S_COUNT]; /* of named sections: where each item stands */
-    conf_node *key_nodes;           /* of conf.keys */
-    map names[CONF_S_COUNT];        /* name -> item */
+    conf_node *nodes[CONF_S_COUNT];                /* of named sections: where each item stands */
+    conf_node *key_nodes;                          /* of conf.keys */
+    map names[CONF_S_COUNT];                       /* name -> item */
     conf_node seen[CONF_S_COUNT][CONF_MAX_FIELDS]; /* of single sections: who set it */
     struct {
         const char *text;
@@ -138,8 +154,8 @@ struct conf_loader {
 };
 
 /* say.c: messages and memory */
-void *conf_mem(conf_loader *l, size_t n);         /* zeroed, conf.mem; aborts when out */
-tp_str conf_str(conf_loader *l, tp_str s);        /* copy into conf.mem, NUL after it */
+void *conf_mem(conf_loader *l, size_t n);  /* zeroed, conf.mem; aborts when out */
+tp_str conf_str(conf_loader *l, tp_str s); /* copy into conf.mem, NUL after it */
 tp_str conf_fmt(conf_loader *l, const char *fmt, ...) TP_PRINTF(2, 3); /* into conf.mem */
 int conf_fail(conf_loader *l, conf_node n, const char *fmt, ...) TP_PRINTF(3, 4);
 int conf_fail_at(conf_loader *l, conf_place p, const char *fmt, ...) TP_PRINTF(3, 4);
@@ -191,7 +207,8 @@ int conf_object(conf_loader *l, conf_node n, const conf_path *path, const conf_t
                 conf_node *seen);
 int conf_match(conf_loader *l, const char *pattern, tp_str s);
 /* A decoded string in conf.mem without control characters. */
-int conf_string(conf_loader *l, conf_node n, const conf_path *path, const char *expect, tp_str *out);
+int conf_string(conf_loader *l, conf_node n, const conf_path *path, const char *expect,
+                tp_str *out);
 
 /* value.c: parse functions of the tables */
 int conf_secret_parse(conf_loader *l, conf_node n, const conf_path *path, conf_secret *out);

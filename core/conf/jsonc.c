@@ -30,9 +30,9 @@ static size_t comment_end(const char *p, size_t n, size_t i)
 
 int conf_jsonc_blank(char *p, size_t n, size_t *at, const char **what)
 {
-    size_t comma = n;    /* the comma that came last, when nothing followed it yet */
-    char before = '[';   /* what stood before it: "[,]" is no trailing comma */
-    char last = '[';     /* the last character that is neither space nor comment */
+    size_t comma = n;  /* the comma that came last, when nothing followed it yet */
+    char before = '['; /* what stood before it: "[,]" is no trailing comma */
+    char last = '[';   /* the last character that is neither space nor comment */
     for (size_t i = 0; i < n;) {
         char c = p[i];
         if (c == '/' && i + 1 < n && (p[i + 1] == '/' || p[i + 1] == '*')) {

@@ -25,8 +25,10 @@ static int check_top(conf_loader *l, const conf_snippet *s)
         if (i < CONF_S_COUNT && conf_sections[i].kind != CONF_UNSUPPORTED)
             continue;
         if (i < CONF_S_COUNT)
-            return conf_fail(l, key, "section '%s' is not supported by this version of Turnpike; "
-                             "remove it", conf_sections[i].name);
+            return conf_fail(l, key,
+                             "section '%s' is not supported by this version of Turnpike; "
+                             "remove it",
+                             conf_sections[i].name);
         if (json_string_is(d, k, STR("$schema"))) /* for editors */
             continue;
         conf_guess g = conf_guess_begin(json_string(d, k, &l->scratch));
@@ -34,8 +36,8 @@ static int check_top(conf_loader *l, const conf_snippet *s)
             if (conf_sections[i].kind != CONF_UNSUPPORTED)
                 conf_guess_offer(&g, str_of(conf_sections[i].name));
         tp_str raw = json_raw(d, k);
-        return conf_fail(l, key, "unknown section %.*s%s", (int)TP_MIN(raw.len, (size_t)80), raw.ptr,
-                         conf_guess_text(&g, "sections").s);
+        return conf_fail(l, key, "unknown section %.*s%s", (int)TP_MIN(raw.len, (size_t)80),
+                         raw.ptr, conf_guess_text(&g, "sections").s);
     }
     return 0;
 }

@@ -108,8 +108,10 @@ static int write_env(writer *w, conf_node n, const conf_path *path, uint32_t nam
     }
     if (w->soft)
         return add(w, n, STR("null"));
-    return conf_fail(l, n, "%s: environment variable %s is not set, and there is no \"default\" "
-                     "beside \"env\"; set it or add one", conf_path_text(path).s, variable.ptr);
+    return conf_fail(l, n,
+                     "%s: environment variable %s is not set, and there is no \"default\" "
+                     "beside \"env\"; set it or add one",
+                     conf_path_text(path).s, variable.ptr);
 }
 
 /* Copies the value with its replacements. The root is never taken for one: an option may be
@@ -197,10 +199,11 @@ static const char *url_fault(tp_str url)
     if (colon == 0 || host.len == 0 || (host.ptr[0] == '[' && (close < 3 || colon != close + 1)))
         return "it has no host";
     for (size_t i = 0; close == 0 && i < colon; i++)
-        if (!strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_", host.ptr[i]))
+        if (!strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_",
+                    host.ptr[i]))
             return "its host has a character that host names do not have";
-    if (colon < host.len && (str_to_i64(str_skip(host, colon + 1), &port) || port > 65535 ||
-                             port < 1))
+    if (colon < host.len &&
+        (str_to_i64(str_skip(host, colon + 1), &port) || port > 65535 || port < 1))
         return "its port must be a number from 1 to 65535";
     return NULL;
 }

@@ -38,11 +38,14 @@ static int nowhere(conf_loader *l, conf_node n, tp_str plugin, const char *first
                    const char *second)
 {
     if (second)
-        return conf_fail(l, n, "plugin '%.*s' is nowhere: looked for %s and %s; put it there, or "
-                         "set plugins.%.*s.path", STR_ARG(plugin), first, second, STR_ARG(plugin));
-    return conf_fail(l, n, "plugin '%.*s' is nowhere: looked for %s; put it there, or set "
-                     "server.plugin_dir or plugins.%.*s.path", STR_ARG(plugin), first,
-                     STR_ARG(plugin));
+        return conf_fail(l, n,
+                         "plugin '%.*s' is nowhere: looked for %s and %s; put it there, or "
+                         "set plugins.%.*s.path",
+                         STR_ARG(plugin), first, second, STR_ARG(plugin));
+    return conf_fail(l, n,
+                     "plugin '%.*s' is nowhere: looked for %s; put it there, or set "
+                     "server.plugin_dir or plugins.%.*s.path",
+                     STR_ARG(plugin), first, STR_ARG(plugin));
 }
 
 static int declared(conf_loader *l)
@@ -74,8 +77,8 @@ static int use(conf_loader *l, const user *u)
         if (!file)
             return 0; /* off, and so is not looked for by anybody else's snippet */
         p = &l->c->plugins[l->c->plugin_count++];
-        *p = (conf_plugin){.name = u->plugin, .path = str_of(file), .enabled = 1,
-                           .place = conf_place_of(n)};
+        *p = (conf_plugin){
+            .name = u->plugin, .path = str_of(file), .enabled = 1, .place = conf_place_of(n)};
         map_put(names, p->name, p);
     } else if (!p->enabled && *u->enabled) {
         *u->enabled = 0;
@@ -104,8 +107,8 @@ int conf_plugins(conf_loader *l)
     for (uint32_t i = 0; rc == 0 && i < c->provider_count; i++) {
         conf_provider *p = &c->providers[i];
         p->plugin = p->plugin.len ? p->plugin : p->name;
-        rc = use(l, &(user){p->name, p->plugin, &p->enabled, "provider",
-                            l->nodes[CONF_S_PROVIDERS][i]});
+        rc = use(
+            l, &(user){p->name, p->plugin, &p->enabled, "provider", l->nodes[CONF_S_PROVIDERS][i]});
     }
     for (uint32_t i = 0; rc == 0 && i < c->strategy_count; i++) {
         conf_strategy *s = &c->strategies[i];
@@ -116,8 +119,8 @@ int conf_plugins(conf_loader *l)
     for (uint32_t i = 0; rc == 0 && i < c->endpoint_count; i++) {
         conf_endpoint *e = &c->endpoints[i];
         e->plugin = e->plugin.len ? e->plugin : e->name;
-        rc = use(l, &(user){e->name, e->plugin, &e->enabled, "endpoint",
-                            l->nodes[CONF_S_ENDPOINTS][i]});
+        rc = use(
+            l, &(user){e->name, e->plugin, &e->enabled, "endpoint", l->nodes[CONF_S_ENDPOINTS][i]});
     }
     return rc;
 }

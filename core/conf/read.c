@@ -199,7 +199,8 @@ static int read_file(conf_loader *l, const char *dir, const char *name)
     int rc = conf_slurp(path, CONF_MAX_FILE, &text, &mode);
     if (rc == EISDIR)
         return tp_error_set(l->err, TP_ERROR_CONFIG,
-                            "%s: is a directory; expected a file, or another name than *.json", path);
+                            "%s: is a directory; expected a file, or another name than *.json",
+                            path);
     if (rc == EINVAL)
         return tp_error_set(l->err, TP_ERROR_CONFIG, "%s: is not a regular file", path);
     if (rc == EFBIG)

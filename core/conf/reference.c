@@ -137,7 +137,8 @@ static void put_table(printer *p, const char *path, const conf_table *t)
             continue;
         buf below;
         buf_init(&below, 4096);
-        int rc = buf_printf(&below, "%s.%s%s%c", path, f->name, f->type == CONF_LIST ? "[]" : "", 0);
+        int rc =
+            buf_printf(&below, "%s.%s%s%c", path, f->name, f->type == CONF_LIST ? "[]" : "", 0);
         put(p, "\n#### `");
         put(p, rc ? f->name : below.ptr);
         put(p, "`\n\n");

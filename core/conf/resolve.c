@@ -43,7 +43,8 @@ static int resolve_server(conf_loader *l)
     if (s->admin_socket.len > 107) /* what fits a sockaddr_un */
         for (uint32_t i = 0; i < conf_sections[CONF_S_SERVER].table->count; i++)
             if (strcmp(conf_sections[CONF_S_SERVER].table->fields[i].name, "admin_socket") == 0)
-                return conf_fail(l, l->seen[CONF_S_SERVER][i], "server.admin_socket: the path of a "
+                return conf_fail(l, l->seen[CONF_S_SERVER][i],
+                                 "server.admin_socket: the path of a "
                                  "socket has at most 107 bytes, and this one has %zu: %s",
                                  s->admin_socket.len, s->admin_socket.ptr);
     if (!s->admin_socket.len)
@@ -69,8 +70,8 @@ static int resolve_providers(conf_loader *l)
                 conf_notice(l, "provider %.*s is dormant: %.*s", STR_ARG(p->name),
                             STR_ARG(p->dormant_why));
         }
-        int rc = conf_options(l, n, &path, p->dormant || !p->enabled, &p->options,
-                              &p->options_place);
+        int rc =
+            conf_options(l, n, &path, p->dormant || !p->enabled, &p->options, &p->options_place);
         if (rc == 0)
             rc = conf_base_url(l, p, &path);
         if (rc)
@@ -138,9 +139,10 @@ static int resolve_deployments(conf_loader *l, conf_model *m, conf_node n, const
             break;
         other = map_put(&ids, d->id, d);
         if (other)
-            rc = conf_fail(l, conf_child(n, t), "%s: deployment '%.*s' is listed twice: it stands "
-                           "at %s already; give one of them an \"id\"", conf_path_text(&below).s,
-                           STR_ARG(d->id), conf_where(other->place).s);
+            rc = conf_fail(l, conf_child(n, t),
+                           "%s: deployment '%.*s' is listed twice: it stands "
+                           "at %s already; give one of them an \"id\"",
+                           conf_path_text(&below).s, STR_ARG(d->id), conf_where(other->place).s);
         const conf_provider *p = &l->c->providers[d->provider_index];
         usable += d->enabled && p->enabled && !p->dormant;
         t = n.s->doc.tokens[t].next;
@@ -174,9 +176,11 @@ static int resolve_aliases(conf_loader *l, conf_model *m, conf_node n, const con
     for (uint32_t i = 0; i < m->alias_count; i++) {
         const conf_model *other = map_put(&l->names[CONF_S_MODELS], m->aliases[i], m);
         if (other)
-            return conf_fail(l, conf_member(n, "aliases"), "%s: '%.*s' is a name of model '%.*s' "
-                             "already, see %s", conf_path_text(&below).s, STR_ARG(m->aliases[i]),
-                             STR_ARG(other->id), conf_where(other->place).s);
+            return conf_fail(l, conf_member(n, "aliases"),
+                             "%s: '%.*s' is a name of model '%.*s' "
+                             "already, see %s",
+                             conf_path_text(&below).s, STR_ARG(m->aliases[i]), STR_ARG(other->id),
+                             conf_where(other->place).s);
     }
     return 0;
 }
@@ -263,7 +267,8 @@ static int check_paths(conf_loader *l, map *paths, const conf_surface *s)
             uint32_t at = index_of(l->c->endpoints, e, sizeof(*e));
             return conf_fail(l, conf_member(l->nodes[CONF_S_ENDPOINTS][at], "path"),
                              "endpoints.%.*s.path: %.*s is served twice: endpoint '%.*s' at %s has "
-                             "it too", STR_ARG(e->name), STR_ARG(full), STR_ARG(other->name),
+                             "it too",
+                             STR_ARG(e->name), STR_ARG(full), STR_ARG(other->name),
                              conf_where(other->place).s);
         }
     }
@@ -277,9 +282,11 @@ static int resolve_surface(conf_loader *l, map *bases, conf_surface *s, conf_nod
     /* One that is off may stand beside the one that takes its place. */
     conf_surface *other = s->enabled ? map_put(bases, s->base_path, s) : NULL;
     if (other)
-        return conf_fail(l, conf_member(n, "base_path"), "surfaces.%.*s.base_path: surface '%.*s' "
-                         "at %s has the same base path %.*s", STR_ARG(s->name),
-                         STR_ARG(other->name), conf_where(other->place).s, STR_ARG(s->base_path));
+        return conf_fail(l, conf_member(n, "base_path"),
+                         "surfaces.%.*s.base_path: surface '%.*s' "
+                         "at %s has the same base path %.*s",
+                         STR_ARG(s->name), STR_ARG(other->name), conf_where(other->place).s,
+                         STR_ARG(s->base_path));
     if (!json_find(&n.s->doc, n.t, STR("hints_keys"))) {
         s->hints_keys = arena_dup(&l->c->mem, &hint, sizeof(hint));
         TP_MUST(s->hints_keys);
@@ -322,10 +329,11 @@ static int check_key_models(conf_loader *l, const conf_key *k, conf_node n, cons
             continue;
         return conf_unknown(l, conf_child(n, t), &below, CONF_S_MODELS, k->models[i]);
     }
-    return list && !k->model_count
-               ? conf_fail(l, conf_child(n, list), "%s: expected at least one model; leave 'models' "
-                           "out to allow all", conf_path_text(&up).s)
-               : 0;
+    return list && !k->model_count ? conf_fail(l, conf_child(n, list),
+                                               "%s: expected at least one model; leave 'models' "
+                                               "out to allow all",
+                                               conf_path_text(&up).s)
+                                   : 0;
 }
 
 static int check_key(conf_loader *l, const conf_key *k, conf_node n, const conf_path *path)
@@ -336,7 +344,8 @@ static int check_key(conf_loader *l, const conf_key *k, conf_node n, const conf_
     while (i < v.len && v.ptr[i] > ' ' && v.ptr[i] < 0x7f)
         i++;
     if (v.ptr && (i < v.len || v.len < 16 || v.len > 256)) /* never the value itself */
-        return conf_fail(l, conf_member(n, "key"), "%s: expected 16 to 256 printable ASCII "
+        return conf_fail(l, conf_member(n, "key"),
+                         "%s: expected 16 to 256 printable ASCII "
                          "characters without spaces; the secret (%.*s) has %zu bytes%s",
                          conf_path_text(&below).s, STR_ARG(k->secret.source), v.len,
                          i < v.len ? " and others among them" : "");
@@ -349,16 +358,16 @@ static int unique_key(conf_loader *l, conf_key *k, conf_node n, const conf_path 
 {
     const conf_key *other = map_put(names, k->name, k);
     if (other)
-        return conf_fail(l, conf_member(n, "name"), "%s: a key named '%.*s' is defined at %s "
-                         "already", conf_path_text(path).s, STR_ARG(k->name),
-                         conf_where(other->place).s);
+        return conf_fail(l, conf_member(n, "name"),
+                         "%s: a key named '%.*s' is defined at %s "
+                         "already",
+                         conf_path_text(path).s, STR_ARG(k->name), conf_where(other->place).s);
     if (!k->secret.value.ptr)
         return 0;
     other = map_put(secrets, k->secret.value, k);
     if (other)
         return conf_fail(l, conf_member(n, "key"), "%s: key '%.*s' at %s has the same secret",
-                         conf_path_text(path).s, STR_ARG(other->name),
-                         conf_where(other->place).s);
+                         conf_path_text(path).s, STR_ARG(other->name), conf_where(other->place).s);
     return 0;
 }
 
@@ -404,8 +413,10 @@ static int resolve_routing(conf_loader *l)
     if (!s && written.s)
         return conf_unknown(l, written, &path, CONF_S_STRATEGIES, r->strategy);
     if (l->c->model_count)
-        conf_notice(l, "routing: strategy %.*s is %s; deployments are tried in the order they are "
-                    "written in", STR_ARG(r->strategy), s ? "disabled" : "not configured");
+        conf_notice(l,
+                    "routing: strategy %.*s is %s; deployments are tried in the order they are "
+                    "written in",
+                    STR_ARG(r->strategy), s ? "disabled" : "not configured");
     r->strategy = STR("");
     return 0;
 }
@@ -413,9 +424,8 @@ static int resolve_routing(conf_loader *l)
 int conf_resolve(conf_loader *l)
 {
     static int (*const steps[])(conf_loader *) = {
-        resolve_server,   conf_plugins,     resolve_providers, resolve_strategies,
-        resolve_endpoints, resolve_models,  resolve_surfaces,  resolve_keys,
-        resolve_routing};
+        resolve_server, conf_plugins,     resolve_providers, resolve_strategies, resolve_endpoints,
+        resolve_models, resolve_surfaces, resolve_keys,      resolve_routing};
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < TP_COUNT(steps); i++)
         rc = steps[i](l);

@@ -190,17 +190,18 @@ int conf_schema(buf *out)
     for (int i = 0; i < CONF_S_COUNT; i++)
         if (conf_sections[i].kind != CONF_UNSUPPORTED)
             put_section(&p, &conf_sections[i]);
-    put(&p, "},\"$defs\":{\"secret\":{\"description\":\"A secret: itself, or where to find it.\","
-            "\"anyOf\":[{\"type\":\"string\",\"minLength\":1},{\"type\":\"object\",\"properties\":{"
-            "\"env\":{\"type\":\"string\",\"pattern\":\"^[A-Za-z_][A-Za-z0-9_]*$\"}},\"required\":["
-            "\"env\"],\"additionalProperties\":false},{\"type\":\"object\",\"properties\":{\"file\":"
-            "{\"type\":\"string\",\"minLength\":1}},\"required\":[\"file\"],"
-            "\"additionalProperties\":false}]},"
-            "\"listen\":{\"description\":\"HOST:PORT, with or without TLS.\",\"anyOf\":[{\"type\":"
-            "\"string\"},{\"type\":\"object\",\"properties\":{\"address\":{\"type\":\"string\"},"
-            "\"cert_file\":{\"type\":\"string\"},\"key_file\":{\"type\":\"string\"}},\"required\":["
-            "\"address\"],\"dependentRequired\":{\"cert_file\":[\"key_file\"],\"key_file\":["
-            "\"cert_file\"]},\"additionalProperties\":false}]}");
+    put(&p,
+        "},\"$defs\":{\"secret\":{\"description\":\"A secret: itself, or where to find it.\","
+        "\"anyOf\":[{\"type\":\"string\",\"minLength\":1},{\"type\":\"object\",\"properties\":{"
+        "\"env\":{\"type\":\"string\",\"pattern\":\"^[A-Za-z_][A-Za-z0-9_]*$\"}},\"required\":["
+        "\"env\"],\"additionalProperties\":false},{\"type\":\"object\",\"properties\":{\"file\":"
+        "{\"type\":\"string\",\"minLength\":1}},\"required\":[\"file\"],"
+        "\"additionalProperties\":false}]},"
+        "\"listen\":{\"description\":\"HOST:PORT, with or without TLS.\",\"anyOf\":[{\"type\":"
+        "\"string\"},{\"type\":\"object\",\"properties\":{\"address\":{\"type\":\"string\"},"
+        "\"cert_file\":{\"type\":\"string\"},\"key_file\":{\"type\":\"string\"}},\"required\":["
+        "\"address\"],\"dependentRequired\":{\"cert_file\":[\"key_file\"],\"key_file\":["
+        "\"cert_file\"]},\"additionalProperties\":false}]}");
     for (int i = 0; i < CONF_S_COUNT; i++)
         if (conf_sections[i].kind != CONF_UNSUPPORTED)
             put_table(&p, conf_sections[i].table);

@@ -2,6 +2,8 @@
  * it. Parser, defaults, JSON Schema and reference all come from here. */
 #include "conf/conf_int.h"
 
+/* The fields read better as they stand. */
+/* clang-format off */
 #define DAY_MS 86400000
 #define NAME_PATTERN "^[A-Za-z0-9][A-Za-z0-9._-]*$"
 #define NAME_EXPECT "a name of letters, digits, '.', '_' and '-'"

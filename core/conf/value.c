@@ -18,9 +18,10 @@ static int check_secret(conf_loader *l, conf_node n, const conf_path *path, cons
 {
     for (size_t i = 0; i < s->value.len; i++)
         if ((unsigned char)s->value.ptr[i] < 0x20 || s->value.ptr[i] == 0x7f)
-            return conf_fail(l, n, "%s: the secret from %.*s has a control character at byte %zu; "
-                             "expected one line of text", conf_path_text(path).s,
-                             STR_ARG(s->source), i + 1);
+            return conf_fail(l, n,
+                             "%s: the secret from %.*s has a control character at byte %zu; "
+                             "expected one line of text",
+                             conf_path_text(path).s, STR_ARG(s->source), i + 1);
     return 0;
 }
 
@@ -90,12 +91,15 @@ static int secret_literal(conf_loader *l, conf_node n, const conf_path *path, co
 {
     tp_str s = json_string(&n.s->doc, n.t, &l->scratch);
     if (!s.len)
-        return conf_fail(l, n, "%s: the secret is empty; expected a string, {\"env\": NAME} or "
-                         "{\"file\": PATH}", conf_path_text(path).s);
+        return conf_fail(l, n,
+                         "%s: the secret is empty; expected a string, {\"env\": NAME} or "
+                         "{\"file\": PATH}",
+                         conf_path_text(path).s);
     out->value = conf_str(l, s);
     out->source = STR("literal");
     if (n.s->mode & S_IROTH)
-        conf_notice(l, "%s: %s is written in a file that every user of this machine can read (mode "
+        conf_notice(l,
+                    "%s: %s is written in a file that every user of this machine can read (mode "
                     "%04o): chmod o-r it, or use {\"env\": NAME} or {\"file\": PATH}",
                     conf_where(conf_place_of(n)).s, conf_path_text(path).s, n.s->mode);
     return 0;
@@ -120,8 +124,10 @@ int conf_secret_parse(conf_loader *l, conf_node n, const conf_path *path, conf_s
         else if (one && json_string_is(d, k, STR("file")))
             rc = secret_file(l, conf_child(n, k + 1), &p, out);
         else
-            rc = conf_fail(l, n, "%s: expected a secret: a string, {\"env\": NAME} or {\"file\": "
-                           "PATH}", conf_path_text(path).s);
+            rc = conf_fail(l, n,
+                           "%s: expected a secret: a string, {\"env\": NAME} or {\"file\": "
+                           "PATH}",
+                           conf_path_text(path).s);
     }
     return rc ? rc : check_secret(l, n, path, out);
 }
@@ -199,8 +205,10 @@ int conf_field_prices(conf_loader *l, conf_node n, const conf_path *path, const 
     const tp_doc *d = &n.s->doc;
     uint32_t count = 0;
     if (json_kind(d, n.t) != TP_OBJECT)
-        return conf_fail(l, n, "%s: expected an object of prices, such as {\"prompt\": "
-                         "\"0.00000059\"}, found %s", conf_path_text(path).s, conf_found(n).s);
+        return conf_fail(l, n,
+                         "%s: expected an object of prices, such as {\"prompt\": "
+                         "\"0.00000059\"}, found %s",
+                         conf_path_text(path).s, conf_found(n).s);
     for (uint32_t k = n.t + 1; k < d->tokens[n.t].next; k = d->tokens[k + 1].next)
         count++;
     conf_price *list = conf_mem(l, count * sizeof(*list)), *p = list;
@@ -209,9 +217,10 @@ int conf_field_prices(conf_loader *l, conf_node n, const conf_path *path, const 
         if (rc)
             return rc;
         if (!conf_match(l, pattern, p->unit))
-            return conf_fail(l, conf_child(n, k), "%s: expected a unit such as \"prompt\" or "
-                             "\"images:1024x1024\", found %s", conf_path_text(path).s,
-                             conf_found(conf_child(n, k)).s);
+            return conf_fail(l, conf_child(n, k),
+                             "%s: expected a unit such as \"prompt\" or "
+                             "\"images:1024x1024\", found %s",
+                             conf_path_text(path).s, conf_found(conf_child(n, k)).s);
         check_unit(l, conf_child(n, k), path, p->unit);
         conf_path below = {.up = path, .name = p->unit};
         rc = price(l, conf_child(n, k + 1), &below, p);
@@ -226,8 +235,9 @@ int conf_field_prices(conf_loader *l, conf_node n, const conf_path *path, const 
 /* ---- Headers. */
 static int forbidden_header(tp_str name)
 {
-    static const char *const list[] = {"connection", "content-length", "host", "keep-alive",
-                                       "te", "trailer", "transfer-encoding", "upgrade"};
+    static const char *const list[] = {
+        "connection", "content-length",    "host",   "keep-alive", "te",
+        "trailer",    "transfer-encoding", "upgrade"};
     for (size_t i = 0; i < TP_COUNT(list); i++)
         if (str_ieq(name, str_of(list[i])))
             return 1;
@@ -241,8 +251,10 @@ int conf_field_headers(conf_loader *l, conf_node n, const conf_path *path, const
     const tp_doc *d = &n.s->doc;
     uint32_t count = 0;
     if (json_kind(d, n.t) != TP_OBJECT)
-        return conf_fail(l, n, "%s: expected an object of headers, such as {\"x-name\": "
-                         "\"value\"}, found %s", conf_path_text(path).s, conf_found(n).s);
+        return conf_fail(l, n,
+                         "%s: expected an object of headers, such as {\"x-name\": "
+                         "\"value\"}, found %s",
+                         conf_path_text(path).s, conf_found(n).s);
     for (uint32_t k = n.t + 1; k < d->tokens[n.t].next; k = d->tokens[k + 1].next)
         count++;
     tp_header *list = conf_mem(l, count * sizeof(*list)), *h = list;
@@ -270,7 +282,8 @@ int conf_field_headers(conf_loader *l, conf_node n, const conf_path *path, const
 /* ---- Listeners. */
 static int listen_error(tp_error *err, tp_str text)
 {
-    return tp_error_set(err, TP_ERROR_CONFIG, "expected HOST:PORT, such as \"127.0.0.1:8080\", "
+    return tp_error_set(err, TP_ERROR_CONFIG,
+                        "expected HOST:PORT, such as \"127.0.0.1:8080\", "
                         "\"[::1]:8080\" or \":8080\" for every address, found \"%.*s\"",
                         (int)TP_MIN(text.len, (size_t)80), text.ptr ? text.ptr : "");
 }

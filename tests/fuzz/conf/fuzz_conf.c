@@ -59,8 +59,8 @@ static void check(const conf *c)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char *const names[] = {"a.json", "b.json", "c.json", "d.json"};
-    conf_env env = {.getenv = no_getenv, .plugin_dir = "/plugins", .exists = some_exist,
-                    .read = no_read};
+    conf_env env = {
+        .getenv = no_getenv, .plugin_dir = "/plugins", .exists = some_exist, .read = no_read};
     tp_str texts[4], rest = {(const char *)data, size};
     uint32_t count = 0;
     tp_error err = {0};

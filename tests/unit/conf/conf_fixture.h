@@ -3,10 +3,11 @@
 #ifndef CONF_FIXTURE_H
 #define CONF_FIXTURE_H
 #include <errno.h>
-#include <stdarg.h>
 #include <setjmp.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+
 #include <cmocka.h>
 
 #include "base/str.h"
@@ -50,8 +51,8 @@ static int fx_read(void *arg, const char *path, buf *out)
 
 static inline conf_env fx_env(void)
 {
-    return (conf_env){.getenv = fx_getenv, .plugin_dir = "/plugins", .exists = fx_exists,
-                      .read = fx_read};
+    return (conf_env){
+        .getenv = fx_getenv, .plugin_dir = "/plugins", .exists = fx_exists, .read = fx_read};
 }
 
 /* Loads up to three snippets, /c/a.json, /c/b.json and /c/c.json; NULL ends. */
@@ -83,8 +84,8 @@ static inline void fx_assert_str(tp_str got, const char *want, const char *file,
 }
 
 #define assert_error(want, a, b) fx_assert_error(want, a, b, __FILE__, __LINE__)
-static inline void fx_assert_error(const char *want, const char *a, const char *b,
-                                   const char *file, int line)
+static inline void fx_assert_error(const char *want, const char *a, const char *b, const char *file,
+                                   int line)
 {
     tp_error err;
     conf *c = fx_try(&err, a, b, NULL);

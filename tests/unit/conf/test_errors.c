@@ -11,15 +11,16 @@ static void syntax(void **state)
 {
     (void)state;
     assert_error("/c/a.json:1:1: the file is empty; expected an object: {}", "", NULL);
-    assert_error("/c/a.json:1:1: a snippet is one object: expected '{', found an array", "[]", NULL);
+    assert_error("/c/a.json:1:1: a snippet is one object: expected '{', found an array", "[]",
+                 NULL);
     assert_error("/c/a.json:2:3: this comment does not end; expected '*/'", "{\n  /* } ", NULL);
     assert_error("/c/a.json:3:4: byte 0xff is not valid UTF-8; save the file as UTF-8",
                  "{}\n\n// \xff", NULL);
     assert_error("/c/a.json:2:6: byte 0xc3 is not valid UTF-8; save the file as UTF-8",
                  "{\n\"\xc3\xa9ns\xc3\": 1}", NULL);
     assert_error("/c/a.json:3:2: the same key twice in one object: it stands at /c/a.json:1:15 "
-                 "already", "{\"plugins\": { \"x\": {\"enabled\": true}, // \"x\"\n\n \"x\": {}}}",
-                 NULL);
+                 "already",
+                 "{\"plugins\": { \"x\": {\"enabled\": true}, // \"x\"\n\n \"x\": {}}}", NULL);
     tp_error err;
     /* The scanner's own words are its own; the place is the file's, comments or not. */
     assert_null(fx_try(&err, "{ /* \n */ \"log\": {,} }", NULL, NULL));
@@ -37,26 +38,33 @@ static void sections(void **state)
                  "providers, models, strategies, routing, endpoints, surfaces, admission",
                  "{\"xyzzy\": {}}", NULL);
     assert_error("/c/a.json:1:2: section 'tiers' is not supported by this version of Turnpike; "
-                 "remove it", "{\"tiers\": {}}", NULL);
+                 "remove it",
+                 "{\"tiers\": {}}", NULL);
     assert_error("/c/a.json:1:2: section 'teams' is not supported by this version of Turnpike; "
-                 "remove it", "{\"teams\": {}}", NULL);
+                 "remove it",
+                 "{\"teams\": {}}", NULL);
     assert_error("/c/a.json:1:12: server: expected an object, found an array", "{\"server\": []}",
                  NULL);
     assert_error("/c/a.json:1:15: providers: expected an object of provider objects by name, found "
-                 "an array", "{\"providers\": []}", NULL);
+                 "an array",
+                 "{\"providers\": []}", NULL);
     assert_error("/c/a.json:1:17: providers: expected a name of letters, digits, '.', '_' and '-', "
-                 "found the string \"a b\"", "{\"providers\": { \"a b\": {}}}", NULL);
+                 "found the string \"a b\"",
+                 "{\"providers\": { \"a b\": {}}}", NULL);
     assert_error("/c/a.json:1:13: models: expected a model id of letters, digits and \"._:/@+-\", "
-                 "found the string \"\"", "{\"models\": {\"\": {}}}", NULL);
+                 "found the string \"\"",
+                 "{\"models\": {\"\": {}}}", NULL);
 }
 
 static void twice(void **state)
 {
     (void)state;
     assert_error("/c/b.json:2:2: provider 'p' is defined twice: it is defined at /c/a.json:1:16 "
-                 "already", "{\"providers\": {\"p\": {}}}", "{\"providers\": {\n \"p\": {}}}");
+                 "already",
+                 "{\"providers\": {\"p\": {}}}", "{\"providers\": {\n \"p\": {}}}");
     assert_error("/c/b.json:1:13: model 'm' is defined twice: it is defined at /c/a.json:1:40 "
-                 "already", DEPLOY(""), "{\"models\": {\"m\": 3}}");
+                 "already",
+                 DEPLOY(""), "{\"models\": {\"m\": 3}}");
     assert_error("/c/b.json:1:24: server.workers: set twice: it is set at /c/a.json:1:24 already",
                  "{\"server\": {\"workers\": 1}}", "{\"server\": {\"workers\": 1}}");
     assert_error("/c/b.json:1:19: log.level: set twice: it is set at /c/a.json:1:19 already",
@@ -64,63 +72,76 @@ static void twice(void **state)
     assert_error("/c/b.json:1:20: store.path: set twice: it is set at /c/a.json:1:20 already",
                  "{\"store\": {\"path\": \"a\"}}", "{\"store\": {\"path\": \"b\"}}");
     assert_error("/c/b.json:1:31: routing.max_attempts: set twice: it is set at /c/a.json:1:31 "
-                 "already", "{\"routing\": {\"max_attempts\":  2}}",
-                 "{\"routing\": {\"max_attempts\":  2}}");
+                 "already",
+                 "{\"routing\": {\"max_attempts\":  2}}", "{\"routing\": {\"max_attempts\":  2}}");
 }
 
 static void types(void **state)
 {
     (void)state;
     assert_error("/c/a.json:1:22: providers.p: unknown key \"trustlevel\"; did you mean "
-                 "'trust_level'?", PROVIDER("\"trustlevel\": 1"), NULL);
+                 "'trust_level'?",
+                 PROVIDER("\"trustlevel\": 1"), NULL);
     assert_error("/c/a.json:1:14: routing: unknown key \"xyz\"; known keys: strategy, max_attempts",
                  "{\"routing\": {\"xyz\": 1}}", NULL);
     assert_error("/c/a.json:1:37: providers.p.trust_level: expected an integer from 0 to 3, found "
-                 "the string \"high\"", PROVIDER("\"trust_level\": \"high\""), NULL);
+                 "the string \"high\"",
+                 PROVIDER("\"trust_level\": \"high\""), NULL);
     assert_error("/c/a.json:1:37: providers.p.trust_level: expected an integer from 0 to 3, found "
-                 "the number 4", PROVIDER("\"trust_level\": 4"), NULL);
+                 "the number 4",
+                 PROVIDER("\"trust_level\": 4"), NULL);
     assert_error("/c/a.json:1:37: providers.p.trust_level: expected an integer from 0 to 3, found "
-                 "the number 1.5", PROVIDER("\"trust_level\": 1.5"), NULL);
+                 "the number 1.5",
+                 PROVIDER("\"trust_level\": 1.5"), NULL);
     assert_error("/c/a.json:1:33: providers.p.enabled: expected true or false, found the string "
-                 "\"yes\"", PROVIDER("\"enabled\": \"yes\""), NULL);
+                 "\"yes\"",
+                 PROVIDER("\"enabled\": \"yes\""), NULL);
     assert_error("/c/a.json:1:30: providers.p.http: expected one of \"1.1\", \"2\", found the "
-                 "number 2", PROVIDER("\"http\": 2"), NULL);
+                 "number 2",
+                 PROVIDER("\"http\": 2"), NULL);
     assert_error("/c/a.json:1:20: log.level: expected one of \"error\", \"warn\", \"info\", "
                  "\"debug\", found the string \"wran\"; did you mean 'warn'?",
                  "{\"log\": { \"level\": \"wran\"}}", NULL);
     assert_error("/c/a.json:1:32: providers.p.plugin: expected the name of a plugin, found the "
-                 "string \"../x\"", PROVIDER("\"plugin\": \"../x\""), NULL);
+                 "string \"../x\"",
+                 PROVIDER("\"plugin\": \"../x\""), NULL);
     assert_error("/c/a.json:1:32: providers.p.plugin: expected the name of a plugin, found null",
                  PROVIDER("\"plugin\": null"), NULL);
     assert_error("/c/a.json:1:31: providers.p.proxy: expected \"environment\" or the URL of a "
-                 "proxy, found the string \"ftp://x\"", PROVIDER("\"proxy\": \"ftp://x\""), NULL);
+                 "proxy, found the string \"ftp://x\"",
+                 PROVIDER("\"proxy\": \"ftp://x\""), NULL);
     assert_error("/c/a.json:1:49: providers.p.timeouts.connect_ms: expected an integer from 1 to "
                  "86400000, found the number 0",
                  PROVIDER("\"timeouts\": {\"connect_ms\": 0}"), NULL);
     assert_error("/c/a.json:1:35: providers.p.timeouts: unknown key \"conect_ms\"; did you mean "
-                 "'connect_ms'?", PROVIDER("\"timeouts\": {\"conect_ms\": 1}"), NULL);
+                 "'connect_ms'?",
+                 PROVIDER("\"timeouts\": {\"conect_ms\": 1}"), NULL);
     assert_error("/c/a.json:1:33: providers.p.options: expected an object, found the number 1",
                  PROVIDER("\"options\": 1"), NULL);
     assert_error("/c/a.json:1:34: providers.p.headers: 'Host' is the gateway's own to send; remove "
-                 "it", PROVIDER("\"headers\": {\"Host\": \"x\"}"), NULL);
+                 "it",
+                 PROVIDER("\"headers\": {\"Host\": \"x\"}"), NULL);
     assert_error("/c/a.json:1:34: providers.p.headers: expected the name of a header, found the "
-                 "string \"a b\"", PROVIDER("\"headers\": {\"a b\": \"x\"}"), NULL);
+                 "string \"a b\"",
+                 PROVIDER("\"headers\": {\"a b\": \"x\"}"), NULL);
     assert_error("/c/a.json:1:40: providers.p.headers.x: control characters are not allowed here",
                  PROVIDER("\"headers\": {\"x\":  \"a\\r\\nb: c\"}"), NULL);
     assert_error("/c/a.json:1:33: providers.p.headers: expected an object of headers, such as "
-                 "{\"x-name\": \"value\"}, found true", PROVIDER("\"headers\": true"), NULL);
+                 "{\"x-name\": \"value\"}, found true",
+                 PROVIDER("\"headers\": true"), NULL);
 }
 
 static void listeners(void **state)
 {
     (void)state;
 #define LISTEN(x) "{\"server\": {\"listen\": " x "}}"
-    static const char *const bad[] = {"8080", "x:", "x:99999", "::1:80", "[::1:80", "[]:80", "a b:1",
-                                      "x:-1"};
+    static const char *const bad[] = {"8080",    "x:",    "x:99999", "::1:80",
+                                      "[::1:80", "[]:80", "a b:1",   "x:-1"};
     for (size_t i = 0; i < TP_COUNT(bad); i++) {
         char text[200], want[300];
         snprintf(text, sizeof(text), LISTEN("\"%s\""), bad[i]);
-        snprintf(want, sizeof(want), "/c/a.json:1:23: server.listen: expected HOST:PORT, such as "
+        snprintf(want, sizeof(want),
+                 "/c/a.json:1:23: server.listen: expected HOST:PORT, such as "
                  "\"127.0.0.1:8080\", \"[::1]:8080\" or \":8080\" for every address, found \"%s\"",
                  bad[i]);
         assert_error(want, text, NULL);
@@ -138,22 +159,50 @@ static void listeners(void **state)
                  LISTEN("[\"a:1\",\"a:1\"]"), NULL);
 }
 
+static void socket_paths(void **state)
+{
+    (void)state;
+    char text[300], want[400], name[120];
+    memset(name, 's', sizeof(name));
+    name[104] = 0; /* "/c/" before it: 107 bytes fit a socket's address */
+    snprintf(text, sizeof(text), "{\"server\":{\"admin_socket\": \"%s\"}}", name);
+    conf *c = fx_load(text, NULL, NULL);
+    assert_int_equal(c->server.admin_socket.len, 107);
+    conf_free(c);
+    name[104] = 's';
+    name[105] = 0;
+    snprintf(text, sizeof(text), "{\"server\":{\"admin_socket\": \"%s\"}}", name);
+    snprintf(want, sizeof(want),
+             "/c/a.json:1:28: server.admin_socket: the path of a socket has at most 107 bytes, and "
+             "this one has 108: /c/%s",
+             name);
+    assert_error(want, text, NULL);
+}
+
 static void secrets(void **state)
 {
     (void)state;
-    assert_error("/c/a.json:1:33: providers.p.api_key: expected a secret: a string, {\"env\": NAME} "
-                 "or {\"file\": PATH}", PROVIDER("\"api_key\": 17"), NULL);
-    assert_error("/c/a.json:1:33: providers.p.api_key: expected a secret: a string, {\"env\": NAME} "
-                 "or {\"file\": PATH}", PROVIDER("\"api_key\": {\"secret\": \"hush\"}"), NULL);
-    assert_error("/c/a.json:1:33: providers.p.api_key: expected a secret: a string, {\"env\": NAME} "
-                 "or {\"file\": PATH}", PROVIDER("\"api_key\": {}"), NULL);
+    assert_error(
+        "/c/a.json:1:33: providers.p.api_key: expected a secret: a string, {\"env\": NAME} "
+        "or {\"file\": PATH}",
+        PROVIDER("\"api_key\": 17"), NULL);
+    assert_error(
+        "/c/a.json:1:33: providers.p.api_key: expected a secret: a string, {\"env\": NAME} "
+        "or {\"file\": PATH}",
+        PROVIDER("\"api_key\": {\"secret\": \"hush\"}"), NULL);
+    assert_error(
+        "/c/a.json:1:33: providers.p.api_key: expected a secret: a string, {\"env\": NAME} "
+        "or {\"file\": PATH}",
+        PROVIDER("\"api_key\": {}"), NULL);
     assert_error("/c/a.json:1:33: providers.p.api_key: the secret is empty; expected a string, "
-                 "{\"env\": NAME} or {\"file\": PATH}", PROVIDER("\"api_key\": \"\""), NULL);
+                 "{\"env\": NAME} or {\"file\": PATH}",
+                 PROVIDER("\"api_key\": \"\""), NULL);
     assert_error("/c/a.json:1:41: providers.p.api_key.env: expected the name of an environment "
-                 "variable, found the string \"A-B\"", PROVIDER("\"api_key\": {\"env\": \"A-B\"}"),
-                 NULL);
+                 "variable, found the string \"A-B\"",
+                 PROVIDER("\"api_key\": {\"env\": \"A-B\"}"), NULL);
     assert_error("/c/a.json:1:42: providers.p.api_key.file: expected the path of a file, found the "
-                 "number 1", PROVIDER("\"api_key\": {\"file\": 1}"), NULL);
+                 "number 1",
+                 PROVIDER("\"api_key\": {\"file\": 1}"), NULL);
     assert_error("/c/a.json:1:33: providers.p.api_key: the secret from env BREAK has a control "
                  "character at byte 4; expected one line of text",
                  PROVIDER("\"api_key\": {\"env\": \"BREAK\"}"), NULL);
@@ -163,24 +212,31 @@ static void models(void **state)
 {
     (void)state;
     assert_error("/c/a.json:1:45: models.m: 'deployments' is missing: Where the model runs: one "
-                 "object each.", MODEL(""), NULL);
+                 "object each.",
+                 MODEL(""), NULL);
     assert_error("/c/a.json:1:61: models.m.deployments: expected at least 1 object, found none",
                  MODEL("\"deployments\": []"), NULL);
     assert_error("/c/a.json:1:62: models.m.deployments[0]: 'provider' is missing: The name of a "
-                 "provider.", MODEL("\"deployments\": [{}]"), NULL);
+                 "provider.",
+                 MODEL("\"deployments\": [{}]"), NULL);
     assert_error("/c/a.json:1:75: models.m.deployments[0].provider: no provider is named 'grok'; "
-                 "did you mean 'groq'?", MODEL("\"deployments\": [{\"provider\": \"grok\"}]"),
-                 NULL);
+                 "did you mean 'groq'?",
+                 MODEL("\"deployments\": [{\"provider\": \"grok\"}]"), NULL);
     assert_error("/c/a.json:1:75: models.m.deployments[0].provider: no provider is named 'openai'; "
-                 "providers: groq", MODEL("\"deployments\": [{\"provider\": \"openai\"}]"), NULL);
-    assert_error("/c/a.json:1:48: models.m.deployments[0].provider: no provider is named 'x'; there "
-                 "are no providers", "{\"models\": {\"m\": {\"deployments\": [{\"provider\": \"x\"}]"
-                 "}}}", NULL);
+                 "providers: groq",
+                 MODEL("\"deployments\": [{\"provider\": \"openai\"}]"), NULL);
+    assert_error(
+        "/c/a.json:1:48: models.m.deployments[0].provider: no provider is named 'x'; there "
+        "are no providers",
+        "{\"models\": {\"m\": {\"deployments\": [{\"provider\": \"x\"}]"
+        "}}}",
+        NULL);
     assert_error("/c/a.json:1:83: models.m.deployments[1]: deployment 'groq/m' is listed twice: it "
                  "stands at /c/a.json:1:62 already; give one of them an \"id\"",
                  DEPLOY("},{\"provider\": \"groq\""), NULL);
     assert_error("/c/a.json:1:93: models.m.deployments[0].weight: expected an integer from 1 to "
-                 "1000, found the number 0", DEPLOY(", \"weight\": 0"), NULL);
+                 "1000, found the number 0",
+                 DEPLOY(", \"weight\": 0"), NULL);
     assert_error("/c/a.json:1:92: models.m.deployments[0].speed: expected one of \"slow\", "
                  "\"moderate\", \"fast\", found the string \"fats\"; did you mean 'fast'?",
                  DEPLOY(", \"speed\": \"fats\""), NULL);
@@ -189,11 +245,15 @@ static void models(void **state)
                  "the string \"tool\"; did you mean 'tools'?",
                  MODEL("\"capabilities\": [\"tool\"]"), NULL);
     assert_error("/c/a.json:1:58: models.m.strategy: no strategy is named 'best'; there are no "
-                 "strategies", MODEL("\"strategy\": \"best\", \"deployments\": [{\"provider\": "
-                 "\"groq\"}]"), NULL);
+                 "strategies",
+                 MODEL("\"strategy\": \"best\", \"deployments\": [{\"provider\": "
+                       "\"groq\"}]"),
+                 NULL);
     assert_error("/c/a.json:1:57: models.m.aliases: 'm' is a name of model 'm' already, see "
-                 "/c/a.json:1:45", MODEL("\"aliases\": [\"m\"], \"deployments\": [{\"provider\": "
-                 "\"groq\"}]"), NULL);
+                 "/c/a.json:1:45",
+                 MODEL("\"aliases\": [\"m\"], \"deployments\": [{\"provider\": "
+                       "\"groq\"}]"),
+                 NULL);
     assert_error("/c/a.json:1:63: models.m.aliases: 'x' stands in this list twice",
                  MODEL("\"aliases\": [\"x\", \"x\"], \"deployments\": [{\"provider\": \"groq\"}]"),
                  NULL);
@@ -203,8 +263,9 @@ static void prices(void **state)
 {
     (void)state;
 #define PRICED(x) DEPLOY(", \"price\": {\"prompt\": " x "}")
-#define P "/c/a.json:1:103: models.m.deployments[0].price.prompt: expected a price in US dollars " \
-          "a unit as a decimal string, such as \"0.00000059\""
+#define P                                                                                          \
+    "/c/a.json:1:103: models.m.deployments[0].price.prompt: expected a price in US dollars "       \
+    "a unit as a decimal string, such as \"0.00000059\""
     assert_error(P ", found the number 0.5", PRICED("0.5"), NULL);
     assert_error(P ", found the string \"-1\"", PRICED("\"-1\""), NULL);
     assert_error(P ", found the string \"\"", PRICED("\"\""), NULL);
@@ -215,13 +276,16 @@ static void prices(void **state)
     assert_error(P ", found the string \"+1\"", PRICED("\"+1\""), NULL);
     assert_error(P "; the string \"0.0000000000000001\" has more than 15 decimals",
                  PRICED("\"0.0000000000000001\""), NULL);
-    assert_error(P "; the string \"9223.372036854775808\" is too large: at most 9223 dollars a unit",
+    assert_error(P
+                 "; the string \"9223.372036854775808\" is too large: at most 9223 dollars a unit",
                  PRICED("\"9223.372036854775808\""), NULL);
     assert_error(P "; the string \"99999999999999999999999\" is too large: at most 9223 dollars a "
-                 "unit", PRICED("\"99999999999999999999999\""), NULL);
-    assert_error("/c/a.json:1:93: models.m.deployments[0].price: expected a unit such as \"prompt\" "
-                 "or \"images:1024x1024\", found the string \"a b\"",
-                 DEPLOY(", \"price\": {\"a b\": \"1\"}"), NULL);
+                   "unit",
+                 PRICED("\"99999999999999999999999\""), NULL);
+    assert_error(
+        "/c/a.json:1:93: models.m.deployments[0].price: expected a unit such as \"prompt\" "
+        "or \"images:1024x1024\", found the string \"a b\"",
+        DEPLOY(", \"price\": {\"a b\": \"1\"}"), NULL);
 }
 
 static void surfaces(void **state)
@@ -236,57 +300,78 @@ static void surfaces(void **state)
                  "{\"endpoints\": {\"chat\":{}}}", NULL);
     assert_error("/c/a.json:2:15: endpoints.b.path: /v1/x is served twice: endpoint 'a' at "
                  "/c/a.json:1:20 has it too",
-                 "{\"endpoints\": {\"a\":" ENDPOINT("/x") ",\n\"b\":" " {\"path\": " "\"/x\"" "}}}",
+                 "{\"endpoints\": {\"a\":" ENDPOINT("/x") ",\n\"b\":"
+                                                          " {\"path\": "
+                                                          "\"/x\""
+                                                          "}}}",
                  NULL);
     assert_error("/c/a.json:1:33: surfaces.s.base_path: expected a path such as \"/v1\", found the "
-                 "string \"/v1/\"", "{\"surfaces\": {\"s\":{\"base_path\": \"/v1/\"}}}", NULL);
+                 "string \"/v1/\"",
+                 "{\"surfaces\": {\"s\":{\"base_path\": \"/v1/\"}}}", NULL);
     assert_error("/c/a.json:1:33: surfaces.s.base_path: expected a path such as \"/v1\", found the "
-                 "string \"/../v1\"", "{\"surfaces\": {\"s\":{\"base_path\": \"/../v1\"}}}", NULL);
+                 "string \"/../v1\"",
+                 "{\"surfaces\": {\"s\":{\"base_path\": \"/../v1\"}}}", NULL);
     assert_error("/c/a.json:2:19: surfaces.t.base_path: surface 's' at /c/a.json:1:19 has the same "
-                 "base path /v1", "{\"surfaces\": {\"s\":{\"base_path\": \"/v1\"},\n"
-                 "\"t\":{\"base_path\": \"/v1\"}}}", NULL);
-    assert_error("/c/a.json:1:51: surfaces.s.endpoints[0]: no endpoint is named 'chta'; did you mean "
-                 "'chat'?", "{\"surfaces\": {\"s\":{\"base_path\":\"/v1\",\"endpoints\":[\"chta\"]}},"
-                 "\"endpoints\": {\"chat\":" ENDPOINT("/x") "}}", NULL);
+                 "base path /v1",
+                 "{\"surfaces\": {\"s\":{\"base_path\": \"/v1\"},\n"
+                 "\"t\":{\"base_path\": \"/v1\"}}}",
+                 NULL);
+    assert_error(
+        "/c/a.json:1:51: surfaces.s.endpoints[0]: no endpoint is named 'chta'; did you mean "
+        "'chat'?",
+        "{\"surfaces\": {\"s\":{\"base_path\":\"/v1\",\"endpoints\":[\"chta\"]}},"
+        "\"endpoints\": {\"chat\":" ENDPOINT("/x") "}}",
+        NULL);
     assert_error("/c/a.json:1:61: surfaces.s.unknown_model_status: expected 404 or 400, found the "
-                 "number 500", "{\"surfaces\": {\"s\":{\"base_path\":\"/v1\","
-                 "\"unknown_model_status\":500}}}", NULL);
+                 "number 500",
+                 "{\"surfaces\": {\"s\":{\"base_path\":\"/v1\","
+                 "\"unknown_model_status\":500}}}",
+                 NULL);
     /* Two surfaces may overlap, as long as no full path does. */
     assert_error("/c/a.json:1:69: endpoints.b.path: /v1/a/x is served twice: endpoint 'a' at "
-                 "/c/a.json:1:38 has it too", "{                \"endpoints\": { \"a\": "
-                 ENDPOINT("/a/x") ", \"b\":" ENDPOINT("/x") "}, \"surfaces\": {"
-                 "\"s\": {\"base_path\": \"/v1\", \"endpoints\": [\"a\"]},"
-                 "\"t\": {\"base_path\": \"/v1/a\", \"endpoints\": [\"b\"]}}}", NULL);
+                 "/c/a.json:1:38 has it too",
+                 "{                \"endpoints\": { \"a\": " ENDPOINT("/a/x") ", \"b\":" ENDPOINT(
+                     "/x") "}, \"surfaces\": {"
+                           "\"s\": {\"base_path\": \"/v1\", \"endpoints\": [\"a\"]},"
+                           "\"t\": {\"base_path\": \"/v1/a\", \"endpoints\": [\"b\"]}}}",
+                 NULL);
 }
 
 static void keys(void **state)
 {
     (void)state;
-    assert_error("/c/a.json:1:32: admission.static_keys[0]: 'key' is missing: What clients send: 16 "
-                 "to 256 printable ASCII characters without spaces. When it is absent, the key is "
-                 "left out.", KEYS("{\"name\": \"a\"}"), NULL);
+    assert_error(
+        "/c/a.json:1:32: admission.static_keys[0]: 'key' is missing: What clients send: 16 "
+        "to 256 printable ASCII characters without spaces. When it is absent, the key is "
+        "left out.",
+        KEYS("{\"name\": \"a\"}"), NULL);
     assert_error("/c/a.json:1:53: admission.static_keys[0].key: expected 16 to 256 printable ASCII "
                  "characters without spaces; the secret (literal) has 5 bytes",
                  KEYS("{\"name\": \"a\", \"key\": \"short\"}"), NULL);
     assert_error("/c/a.json:1:53: admission.static_keys[0].key: expected 16 to 256 printable ASCII "
                  "characters without spaces; the secret (literal) has 18 bytes and others among "
-                 "them", KEYS("{\"name\": \"a\", \"key\": \"0123456789 abcdefg\"}"), NULL);
+                 "them",
+                 KEYS("{\"name\": \"a\", \"key\": \"0123456789 abcdefg\"}"), NULL);
     assert_error("/c/b.json:1:41: admission.static_keys[0]: a key named 'a' is defined at "
-                 "/c/a.json:1:32 already", KEYS("{\"name\": \"a\", " LITERAL "}"),
+                 "/c/a.json:1:32 already",
+                 KEYS("{\"name\": \"a\", " LITERAL "}"),
                  KEYS("{\"name\": \"a\", \"key\": {\"env\": \"SET_KEY\"}}"));
     assert_error("/c/b.json:1:53: admission.static_keys[0]: key 'a' at /c/a.json:1:32 has the same "
-                 "secret", KEYS("{\"name\": \"a\", " LITERAL "}"),
-                 KEYS("{\"name\": \"b\", " LITERAL "}"));
-    assert_error("/c/a.json:1:84: admission.static_keys[0].models[0]: no model is named 'gpt'; there "
-                 "are no models", KEYS("{\"name\": \"a\", " LITERAL ", \"models\": [\"gpt\"]}"),
-                 NULL);
+                 "secret",
+                 KEYS("{\"name\": \"a\", " LITERAL "}"), KEYS("{\"name\": \"b\", " LITERAL "}"));
+    assert_error(
+        "/c/a.json:1:84: admission.static_keys[0].models[0]: no model is named 'gpt'; there "
+        "are no models",
+        KEYS("{\"name\": \"a\", " LITERAL ", \"models\": [\"gpt\"]}"), NULL);
     assert_error("/c/a.json:1:83: admission.static_keys[0].models: expected at least one model; "
                  "leave 'models' out to allow all",
                  KEYS("{\"name\": \"a\", " LITERAL ", \"models\": []}"), NULL);
     assert_error("/c/a.json:1:31: admission.static_keys: expected an array of objects, found an "
-                 "object", "{\"admission\": {\"static_keys\": {}}}", NULL);
+                 "object",
+                 "{\"admission\": {\"static_keys\": {}}}", NULL);
     assert_error("/c/a.json:1:25: routing.strategy: no strategy is named 'orderd'; there are no "
-                 "strategies", "{\"routing\":{\"strategy\": \"orderd\"}}", NULL);
+                 "strategies",
+                 "{\"routing\":{\"strategy\": \"orderd\"}}", NULL);
 }
 
 static void plugin_files(void **state)
@@ -296,26 +381,33 @@ static void plugin_files(void **state)
                  "/plugins/nope.so; put it there, or set plugins.nope.path",
                  PROVIDER("\"plugin\": \"nope\""), NULL);
     assert_error("/c/a.json:1:27: plugin 'p' is nowhere: looked for /c/now.so and /plugins/now.so; "
-                 "put it there, or set plugins.p.path", "{ \"plugins\": {\"p\":{\"path\":\"now.so\"}}"
-                 "}", NULL);
-    assert_error("/c/a.json:1:27: plugin 'p' is nowhere: looked for /x/now.so; put it there, or set "
-                 "server.plugin_dir or plugins.p.path",
-                 "{ \"plugins\": {\"p\":{\"path\":\"/x/now.so\"}}}", NULL);
-    assert_error("/c/a.json:2:30: plugin 'nope' is nowhere: looked for /c/nope.so and /c/lib/nope.so"
-                 "; put it there, or set plugins.nope.path",
-                 "{\"server\": {\"plugin_dir\": \"./lib\"},\n\"strategies\": {\"s\":{\"plugin\":"
-                 "\"nope\"}}}", NULL);
+                 "put it there, or set plugins.p.path",
+                 "{ \"plugins\": {\"p\":{\"path\":\"now.so\"}}"
+                 "}",
+                 NULL);
+    assert_error(
+        "/c/a.json:1:27: plugin 'p' is nowhere: looked for /x/now.so; put it there, or set "
+        "server.plugin_dir or plugins.p.path",
+        "{ \"plugins\": {\"p\":{\"path\":\"/x/now.so\"}}}", NULL);
+    assert_error(
+        "/c/a.json:2:30: plugin 'nope' is nowhere: looked for /c/nope.so and /c/lib/nope.so"
+        "; put it there, or set plugins.nope.path",
+        "{\"server\": {\"plugin_dir\": \"./lib\"},\n\"strategies\": {\"s\":{\"plugin\":"
+        "\"nope\"}}}",
+        NULL);
 }
 
 static void options(void **state)
 {
     (void)state;
 #define OPT(x) PROVIDER("\"options\": {" x "}")
-    assert_error("/c/a.json:1:44: providers.p.options: environment variable NOT_SET is not set, and "
-                 "there is no \"default\" beside \"env\"; set it or add one",
-                 OPT("\"region\": {\"env\": \"NOT_SET\"}"), NULL);
+    assert_error(
+        "/c/a.json:1:44: providers.p.options: environment variable NOT_SET is not set, and "
+        "there is no \"default\" beside \"env\"; set it or add one",
+        OPT("\"region\": {\"env\": \"NOT_SET\"}"), NULL);
     assert_error("/c/a.json:1:40: providers.p.options: environment variable BAD_UTF8 is not valid "
-                 "UTF-8", OPT("\"r\": [{\"env\": \"BAD_UTF8\"}]"), NULL);
+                 "UTF-8",
+                 OPT("\"r\": [{\"env\": \"BAD_UTF8\"}]"), NULL);
 #define BASE "/c/a.json:1:46: providers.p.options.base_url: "
     static const struct {
         const char *url, *fault;
@@ -326,8 +418,7 @@ static void options(void **state)
                {"https://a b", "it has a character that must be percent-encoded"},
                {"https://x/v1?a=b", "it must not have a query ('?')"},
                {"https://x/v1#a", "it must not have a fragment ('#')"},
-               {"https://u:p@x/v1",
-                "it must not hold a user or password ('@'); use api_key"},
+               {"https://u:p@x/v1", "it must not hold a user or password ('@'); use api_key"},
                {"https://[::1/v1", "its IPv6 address lacks the ']'"},
                {"https://[::1]x", "it has no host"},
                {"https://x]y", "its host has a character that host names do not have"},
@@ -343,9 +434,10 @@ static void options(void **state)
     }
     assert_error(BASE "expected a URL, found the number 7", OPT("\"base_url\": 7"), NULL);
     /* A fault in a default is where the default stands; in a variable, where the object stands. */
-    assert_error("/c/a.json:1:74: providers.p.options.base_url: the string \"x\" is not a base URL: "
-                 "it must begin with http:// or https://",
-                 OPT("\"base_url\": {\"env\": \"UNSET\", \"default\": \"x\"}"), NULL);
+    assert_error(
+        "/c/a.json:1:74: providers.p.options.base_url: the string \"x\" is not a base URL: "
+        "it must begin with http:// or https://",
+        OPT("\"base_url\": {\"env\": \"UNSET\", \"default\": \"x\"}"), NULL);
     assert_error("/c/a.json:1:73: providers.p.options.base_url: the string \"eu-\\\"west\\\"\" is "
                  "not a base URL: it must begin with http:// or https://",
                  OPT("\"before\": {\"env\": \"LONG\"}, \"base_url\": {\"env\": \"REGION\"}"), NULL);
@@ -354,10 +446,11 @@ static void options(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(syntax),   cmocka_unit_test(sections),  cmocka_unit_test(twice),
-        cmocka_unit_test(types),    cmocka_unit_test(listeners), cmocka_unit_test(secrets),
-        cmocka_unit_test(models),   cmocka_unit_test(prices),    cmocka_unit_test(surfaces),
-        cmocka_unit_test(keys),     cmocka_unit_test(plugin_files), cmocka_unit_test(options),
+        cmocka_unit_test(syntax),       cmocka_unit_test(sections),  cmocka_unit_test(twice),
+        cmocka_unit_test(types),        cmocka_unit_test(listeners), cmocka_unit_test(secrets),
+        cmocka_unit_test(socket_paths), cmocka_unit_test(models),    cmocka_unit_test(prices),
+        cmocka_unit_test(surfaces),     cmocka_unit_test(keys),      cmocka_unit_test(plugin_files),
+        cmocka_unit_test(options),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -190,15 +190,23 @@ static void secrets_on_disk(void **state)
     put("big", big, 16385, 0600);
     put("key", "s3cret\n", 7, 0600);
     put("x.json", text, sizeof(text) - 1, 0644);
-    snprintf(want[0], sizeof(want[0]), "%s/x.json:2:18: providers.b.api_key is written in a file "
+    snprintf(want[0], sizeof(want[0]),
+             "%s/x.json:2:18: providers.b.api_key is written in a file "
              "that every user of this machine can read (mode 0644): chmod o-r it, or use "
-             "{\"env\": NAME} or {\"file\": PATH}", dir);
-    snprintf(want[1], sizeof(want[1]), "provider c is dormant: file %s/pipe cannot be read: it is "
-             "not a regular file", dir);
-    snprintf(want[2], sizeof(want[2]), "provider d is dormant: file %s/big cannot be read: it is "
-             "over 16 KiB", dir);
-    snprintf(want[3], sizeof(want[3]), "provider e is dormant: file %s/. cannot be read: Is a "
-             "directory", dir);
+             "{\"env\": NAME} or {\"file\": PATH}",
+             dir);
+    snprintf(want[1], sizeof(want[1]),
+             "provider c is dormant: file %s/pipe cannot be read: it is "
+             "not a regular file",
+             dir);
+    snprintf(want[2], sizeof(want[2]),
+             "provider d is dormant: file %s/big cannot be read: it is "
+             "over 16 KiB",
+             dir);
+    snprintf(want[3], sizeof(want[3]),
+             "provider e is dormant: file %s/. cannot be read: Is a "
+             "directory",
+             dir);
     conf *c = load(&err);
     assert_non_null(c);
     assert_notices(c, want[0], want[1], want[2], want[3]);
@@ -220,8 +228,10 @@ static void secrets_on_disk(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(name_order_and_ignored_names), cmocka_unit_test(parent_of_conf_d),
-        cmocka_unit_test(weird_files), cmocka_unit_test(secrets_on_disk),
+        cmocka_unit_test(name_order_and_ignored_names),
+        cmocka_unit_test(parent_of_conf_d),
+        cmocka_unit_test(weird_files),
+        cmocka_unit_test(secrets_on_disk),
         cmocka_unit_test(too_many),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -1,8 +1,8 @@
 /* What snippets become: defaults, merging, prices, dormancy, what is switched off. */
 #include "conf_fixture.h"
 
-#define NO_STRATEGY \
-    "routing: strategy ordered is not configured; deployments are tried in the order they are " \
+#define NO_STRATEGY                                                                                \
+    "routing: strategy ordered is not configured; deployments are tried in the order they are "    \
     "written in"
 
 static void empty_has_defaults(void **state)
@@ -60,11 +60,12 @@ static void empty_has_defaults(void **state)
 static void server_is_spread_over_files(void **state)
 {
     (void)state;
-    conf *c = fx_load("\xef\xbb\xbf{\"server\": {\"listen\": [\":0\", {\"address\": \"[::1]:443\", "
-                      "\"cert_file\": \"c.pem\", \"key_file\": \"/k.pem\",},],},}",
-                      "{\"server\": {\"workers\": 4, \"run_dir\": \"../var\", \"access_log\": \"-\"}}",
-                      "{\"log\": {\"level\": \"debug\", \"file\": \"./x.log\"}, \"store\": {\"path\": "
-                      "\"s.db\"}, \"$schema\": \"x\"}");
+    conf *c =
+        fx_load("\xef\xbb\xbf{\"server\": {\"listen\": [\":0\", {\"address\": \"[::1]:443\", "
+                "\"cert_file\": \"c.pem\", \"key_file\": \"/k.pem\",},],},}",
+                "{\"server\": {\"workers\": 4, \"run_dir\": \"../var\", \"access_log\": \"-\"}}",
+                "{\"log\": {\"level\": \"debug\", \"file\": \"./x.log\"}, \"store\": {\"path\": "
+                "\"s.db\"}, \"$schema\": \"x\"}");
     const conf_listen *l = c->server.listen;
     assert_int_equal(c->server.listen_count, 2);
     assert_str(l[0].host, "::");
@@ -94,11 +95,14 @@ static void provider_in_full(void **state)
         "  \"p\": { \"plugin\": \"openai\", \"trust_level\": 2, \"max_connections\": 9,\n"
         "    \"options\": { \"base_url\": {\"env\": \"URL\"}, \"n\": 9007199254740993 },\n"
         "    \"api_key\": {\"env\": \"SET_KEY\"}, \"http\": \"2\", \"proxy\": \"environment\",\n"
-        "    \"headers\": {\"X-Title\": \"a \\u00e9\", \"x-b\": \"\"}, \"tls\": {\"ca_file\": \"ca\"},\n"
+        "    \"headers\": {\"X-Title\": \"a \\u00e9\", \"x-b\": \"\"}, \"tls\": {\"ca_file\": "
+        "\"ca\"},\n"
         "    \"timeouts\": {\"idle_ms\": 7} },\n"
         "  \"q\": {\"api_key\": {\"file\": \"/keys/crlf\"}},\n"
-        "  \"r\": {\"api_key\": \"literal\", \"options\": {\"base_url\": \"https://[::1]:8443/a//\"}},\n"
-        "  \"s\": {}}}", NULL, NULL);
+        "  \"r\": {\"api_key\": \"literal\", \"options\": {\"base_url\": "
+        "\"https://[::1]:8443/a//\"}},\n"
+        "  \"s\": {}}}",
+        NULL, NULL);
     assert_int_equal(c->provider_count, 4);
     const conf_provider *p = c->providers;
     assert_str(p->name, "p");
@@ -107,8 +111,9 @@ static void provider_in_full(void **state)
     assert_int_equal(p->dormant, 0);
     assert_int_equal(p->trust_level, 2);
     assert_int_equal(p->max_connections, 9);
-    assert_str(p->options.text, "{ \"base_url\": \"http://127.0.0.1:9/v1/\", \"n\": 9007199254740993 "
-                                "}");
+    assert_str(p->options.text,
+               "{ \"base_url\": \"http://127.0.0.1:9/v1/\", \"n\": 9007199254740993 "
+               "}");
     assert_str(p->base_url, "http://127.0.0.1:9/v1");
     assert_int_equal(p->options_place.line, 3);
     assert_int_equal(p->options_place.column, 16);
@@ -153,10 +158,13 @@ static void dormant(void **state)
     conf *c = fx_load(
         "{\"providers\": {\"a\": {\"api_key\": {\"env\": \"UNSET\"}, \"options\": {\"base_url\": "
         "{\"env\": \"UNSET_URL\"}}}, \"b\": {\"api_key\": {\"env\": \"EMPTY\"}},"
-        "\"c\": {\"api_key\": {\"file\": \"none\"}}, \"d\": {\"api_key\": {\"file\": \"/keys/empty\"}},"
-        "\"e\": {\"api_key\": {\"file\": \"/keys/locked\"}}, \"f\": {\"enabled\": false, \"api_key\": "
+        "\"c\": {\"api_key\": {\"file\": \"none\"}}, \"d\": {\"api_key\": {\"file\": "
+        "\"/keys/empty\"}},"
+        "\"e\": {\"api_key\": {\"file\": \"/keys/locked\"}}, \"f\": {\"enabled\": false, "
+        "\"api_key\": "
         "{\"env\": \"UNSET\"}}},\n\"models\": {\"m\": {\"deployments\": [{\"provider\": \"a\", "
-        "\"options\": {\"x\": {\"env\": \"UNSET\"}}}]}}}", NULL, NULL);
+        "\"options\": {\"x\": {\"env\": \"UNSET\"}}}]}}}",
+        NULL, NULL);
     assert_notices(c, "provider a is dormant: environment variable UNSET is not set",
                    "provider b is dormant: environment variable EMPTY is not set",
                    "provider c is dormant: file /c/none does not exist",
@@ -238,9 +246,11 @@ static void models_and_prices(void **state)
     assert_str(c->routing.strategy, "ordered");
     assert_int_equal(c->notice_count, 0);
     conf_free(c);
-    c = fx_load("{\"providers\": {\"a\": {}}, \"strategies\": {\"ordered\": {}}, \"models\": {\"m\": {"
-                "\"price\": {\"promt\": \"1\", \"widgets\": \"1\"}, \"deployments\": [{\"provider\": "
-                "\"a\"}]}}}", NULL, NULL);
+    c = fx_load(
+        "{\"providers\": {\"a\": {}}, \"strategies\": {\"ordered\": {}}, \"models\": {\"m\": {"
+        "\"price\": {\"promt\": \"1\", \"widgets\": \"1\"}, \"deployments\": [{\"provider\": "
+        "\"a\"}]}}}",
+        NULL, NULL);
     assert_notices(c, "/c/a.json:1:84: models.m.price: 'promt' is not one of the well-known units; "
                       "did you mean 'prompt'?");
     conf_free(c);
@@ -250,33 +260,41 @@ static void switched_off(void **state)
 {
     (void)state;
     conf *c = fx_load(
-        "{\"plugins\": {\"x\": {\"path\": \"now.so\", \"enabled\": false}, \"y\": {\"path\": \"/y.so\"}},"
-        "\"providers\": {\"a\": {\"plugin\": \"x\"}, \"b\": {\"plugin\": \"y\", \"enabled\": false}, "
-        "\"c\": {\"plugin\": \"nope\", \"enabled\": false, \"options\": {\"k\": {\"env\": \"UNSET\"}}},"
+        "{\"plugins\": {\"x\": {\"path\": \"now.so\", \"enabled\": false}, \"y\": {\"path\": "
+        "\"/y.so\"}},"
+        "\"providers\": {\"a\": {\"plugin\": \"x\"}, \"b\": {\"plugin\": \"y\", \"enabled\": "
+        "false}, "
+        "\"c\": {\"plugin\": \"nope\", \"enabled\": false, \"options\": {\"k\": {\"env\": "
+        "\"UNSET\"}}},"
         "\"echo\": {}},\n"
         "\"strategies\": {\"ordered\": {\"plugin\": \"x\"}, \"best\": {\"enabled\": false}},"
-        "\"endpoints\": {\"chat\": {\"path\": \"/chat\"}, \"fim\": {\"path\": \"/fim\", \"plugin\": "
+        "\"endpoints\": {\"chat\": {\"path\": \"/chat\"}, \"fim\": {\"path\": \"/fim\", "
+        "\"plugin\": "
         "\"x\"}},"
-        "\"surfaces\": {\"s\": {\"base_path\": \"/v1\", \"endpoints\": [\"fim\", \"chat\"]}, \"old\": "
+        "\"surfaces\": {\"s\": {\"base_path\": \"/v1\", \"endpoints\": [\"fim\", \"chat\"]}, "
+        "\"old\": "
         "{\"base_path\": \"/v1\", \"enabled\": false}, \"t\": {\"base_path\": \"/v2\"}},"
         "\"models\": {\"m\": {\"strategy\": \"best\", \"deployments\": [{\"provider\": \"a\"}, "
         "{\"provider\": \"echo\"}]}, \"n\": {\"enabled\": false, \"deployments\": [{\"provider\": "
         "\"b\"}]}}}",
         "{\"admission\": {\"static_keys\": [{\"name\": \"gone\", \"key\": {\"env\": \"UNSET\"}}, "
-        "{\"name\": \"one\", \"key\": {\"env\": \"SET_KEY\"}, \"models\": [\"n\", \"echo/any\"]}]}}",
-        "{\"admission\": {\"static_keys\": [{\"name\": \"off\", \"key\": {\"file\": \"/keys/good\"}, "
+        "{\"name\": \"one\", \"key\": {\"env\": \"SET_KEY\"}, \"models\": [\"n\", "
+        "\"echo/any\"]}]}}",
+        "{\"admission\": {\"static_keys\": [{\"name\": \"off\", \"key\": {\"file\": "
+        "\"/keys/good\"}, "
         "\"enabled\": false}, {\"name\": \"gone2\", \"enabled\": false, \"key\": {\"env\": "
         "\"UNSET\"}}]}}");
-    assert_notices(
-        c, "provider a is disabled: its plugin x is disabled at /c/a.json:1:19",
-        "strategy ordered is disabled: its plugin x is disabled at /c/a.json:1:19",
-        "endpoint fim is disabled: its plugin x is disabled at /c/a.json:1:19",
-        "model m: strategy best is disabled; routing.strategy is used instead",
-        "surface s: endpoint fim is disabled and not mounted",
-        "static key gone is left out: environment variable UNSET is not set",
-        "routing: strategy ordered is disabled; deployments are tried in the order they are written "
-        "in");
-    assert_int_equal(c->providers[0].enabled + c->providers[1].enabled + c->providers[2].enabled, 0);
+    assert_notices(c, "provider a is disabled: its plugin x is disabled at /c/a.json:1:19",
+                   "strategy ordered is disabled: its plugin x is disabled at /c/a.json:1:19",
+                   "endpoint fim is disabled: its plugin x is disabled at /c/a.json:1:19",
+                   "model m: strategy best is disabled; routing.strategy is used instead",
+                   "surface s: endpoint fim is disabled and not mounted",
+                   "static key gone is left out: environment variable UNSET is not set",
+                   "routing: strategy ordered is disabled; deployments are tried in the order they "
+                   "are written "
+                   "in");
+    assert_int_equal(c->providers[0].enabled + c->providers[1].enabled + c->providers[2].enabled,
+                     0);
     assert_int_equal(c->providers[3].enabled, 1);
     assert_int_equal(c->strategies[0].enabled + c->strategies[1].enabled, 0);
     assert_int_equal(c->endpoints[0].enabled, 1);
@@ -343,8 +361,9 @@ static void listen_addresses(void **state)
     assert_true(str_eq(l.host, STR("fe80::1")));
     assert_int_equal(l.port, 65535);
     assert_int_equal(conf_listen_parse(STR(""), &l, &err), TP_ERROR_CONFIG);
-    assert_string_equal(err.text, "expected HOST:PORT, such as \"127.0.0.1:8080\", \"[::1]:8080\" or "
-                                  "\":8080\" for every address, found \"\"");
+    assert_string_equal(err.text,
+                        "expected HOST:PORT, such as \"127.0.0.1:8080\", \"[::1]:8080\" or "
+                        "\":8080\" for every address, found \"\"");
 }
 
 int main(void)

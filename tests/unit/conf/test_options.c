@@ -1,6 +1,6 @@
 /* Options against a plugin's schema: every keyword, every place. And the blanking of comments. */
-#include "conf_fixture.h"
 #include "conf/conf_int.h"
+#include "conf_fixture.h"
 
 typedef struct scanned {
     json_tape tape;
@@ -64,13 +64,11 @@ static void keywords(void **state)
     check(A("\"enum\":[\"x\",1,{\"k\":[true,null]}]"), "{\"a\":{\"k\":[true,null]}}", NULL);
     check(A("\"enum\":[\"x\",1]"), "{\"a\":1.0}", NULL);
     check(A("\"enum\":[\"x\",1]"), "{\"a\":\"\\u0078\"}", NULL);
-    check(A("\"enum\":[\"x\",1]"), "{\"a\":\"y\"}",
-          AT "one of [\"x\",1], found the string \"y\"");
+    check(A("\"enum\":[\"x\",1]"), "{\"a\":\"y\"}", AT "one of [\"x\",1], found the string \"y\"");
     check(A("\"enum\":[9007199254740993]"), "{\"a\":9007199254740992}",
           AT "one of [9007199254740993], found the number 9007199254740992");
     check(A("\"const\":{\"p\":1,\"q\":2}"), "{\"a\":{\"q\":2,\"p\":1}}", NULL);
-    check(A("\"const\":{\"p\":1}"), "{\"a\":{\"p\":1,\"q\":2}}",
-          AT "{\"p\":1}, found an object");
+    check(A("\"const\":{\"p\":1}"), "{\"a\":{\"p\":1,\"q\":2}}", AT "{\"p\":1}, found an object");
     check(A("\"minimum\":1,\"maximum\":3"), "{\"a\":3}", NULL);
     check(A("\"minimum\":1"), "{\"a\":0}", AT "a number of at least 1, found the number 0");
     check(A("\"maximum\":3"), "{\"a\":3.5}", AT "a number of at most 3, found the number 3.5");
@@ -81,7 +79,8 @@ static void keywords(void **state)
     check(A("\"minLength\":2"), "{\"a\":\"\xc3\xa9\"}",
           AT "at least 2 characters, found the string \"\xc3\xa9\"");
     check(A("\"maxLength\":1"), "{\"a\":\"\xc3\xa9\"}", NULL);
-    check(A("\"maxLength\":1"), "{\"a\":\"xy\"}", AT "at most 1 characters, found the string \"xy\"");
+    check(A("\"maxLength\":1"), "{\"a\":\"xy\"}",
+          AT "at most 1 characters, found the string \"xy\"");
     check(A("\"pattern\":\"^[a-z]+-[0-9]$\""), "{\"a\":\"eu-1\"}", NULL);
     check(A("\"pattern\":\"^[a-z]+-[0-9]$\""), "{\"a\":\"eu1\"}",
           AT "a string that matches \"^[a-z]+-[0-9]$\", found the string \"eu1\"");
@@ -93,8 +92,9 @@ static void keywords(void **state)
     check("{\"properties\":{\"r\":{\"description\":\"the region\"}},\"required\":[\"r\"]}", "{}",
           "f.json:7:11: options: 'r' is missing: the region");
     check("{\"required\":[\"r\"]}", "{}", "f.json:7:11: options: 'r' is missing");
-    check("{\"type\":\"object\",\"title\":\"t\",\"$comment\":\"c\",\"examples\":[{}],\"default\":{}}",
-          "{}", NULL);
+    check(
+        "{\"type\":\"object\",\"title\":\"t\",\"$comment\":\"c\",\"examples\":[{}],\"default\":{}}",
+        "{}", NULL);
 }
 
 static void bad_schemas(void **state)
@@ -108,10 +108,12 @@ static void bad_schemas(void **state)
     check(A("\"items\":{\"propertyNames\":{}}"), "{}",
           S "properties.a.items.propertyNames: this keyword is not supported; see the plugin guide "
             "for those that are");
-    check(A("\"pattern\":\"(\""), "{}", S "properties.a.pattern: expected a POSIX extended regular "
-          "expression of at most 1000 bytes");
-    check(A("\"type\":\"int\""), "{}", S "properties.a.type: expected object, array, string, number, "
-          "integer, boolean, null or an array of them");
+    check(A("\"pattern\":\"(\""), "{}",
+          S "properties.a.pattern: expected a POSIX extended regular "
+            "expression of at most 1000 bytes");
+    check(A("\"type\":\"int\""), "{}",
+          S "properties.a.type: expected object, array, string, number, "
+            "integer, boolean, null or an array of them");
     check(A("\"minimum\":\"1\""), "{}", S "properties.a.minimum: expected a number");
     check(A("\"maxItems\":-1"), "{}", S "properties.a.maxItems: expected an integer of 0 or more");
     check("{\"required\":[1]}", "{}", S "required: expected an array of strings");
@@ -125,12 +127,13 @@ static void bad_schemas(void **state)
 static void places_after_replacement(void **state)
 {
     (void)state;
-    conf *c = fx_load("{\"providers\": {\"p\": {\"options\": {\n"
-                      "  \"a\": {\"env\": \"LONG\"}, \"b\": 1, // {\n"
-                      "  \"c\": {\"default\": {\"env\": \"UNSET\",\n \"default\": [7, \"x\"]}, \"env\":"
-                      " \"UNSET\"}, \"d\": {\"env\": \"URL\",}, \"e\":\n"
-                      "    true, \"f\": {\"env\": 3}, \"g\": {\"env\": \"URL\", \"more\": 1}}}}}",
-                      NULL, NULL);
+    conf *c =
+        fx_load("{\"providers\": {\"p\": {\"options\": {\n"
+                "  \"a\": {\"env\": \"LONG\"}, \"b\": 1, // {\n"
+                "  \"c\": {\"default\": {\"env\": \"UNSET\",\n \"default\": [7, \"x\"]}, \"env\":"
+                " \"UNSET\"}, \"d\": {\"env\": \"URL\",}, \"e\":\n"
+                "    true, \"f\": {\"env\": 3}, \"g\": {\"env\": \"URL\", \"more\": 1}}}}}",
+                NULL, NULL);
     const conf_provider *p = &c->providers[0];
     static const struct {
         const char *property, *place;
@@ -147,9 +150,10 @@ static void places_after_replacement(void **state)
         {"\"f\":{\"type\":\"null\"}", "5:16: options.f: expected null, found an object"},
         {"\"g\":{\"type\":\"null\"}", "5:33: options.g: expected null, found an object"},
     };
-    assert_str(p->options.text, "{\n  \"a\": \"a-value-that-is-longer-than-its-object\", \"b\": 1,     "
-                                "\n  \"c\": [7, \"x\"], \"d\": \"http://127.0.0.1:9/v1/\", \"e\":\n"
-                                "    true, \"f\": {\"env\": 3}, \"g\": {\"env\": \"URL\", \"more\": 1}}");
+    assert_str(p->options.text,
+               "{\n  \"a\": \"a-value-that-is-longer-than-its-object\", \"b\": 1,     "
+               "\n  \"c\": [7, \"x\"], \"d\": \"http://127.0.0.1:9/v1/\", \"e\":\n"
+               "    true, \"f\": {\"env\": 3}, \"g\": {\"env\": \"URL\", \"more\": 1}}");
     for (size_t i = 0; i < TP_COUNT(list); i++) {
         char schema[300], want[300];
         tp_error err = {0};
@@ -169,7 +173,8 @@ static void places_after_replacement(void **state)
 static void root_is_no_variable(void **state)
 {
     (void)state;
-    conf *c = fx_load("{\"strategies\": {\"s\": {\"options\": {\"env\": \"production\"}}}}", NULL, NULL);
+    conf *c =
+        fx_load("{\"strategies\": {\"s\": {\"options\": {\"env\": \"production\"}}}}", NULL, NULL);
     assert_str(c->strategies[0].options.text, "{\"env\": \"production\"}");
     assert_null(c->strategies[0].options_place.map);
     conf_free(c);
@@ -213,8 +218,10 @@ static void comments(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(keywords),   cmocka_unit_test(bad_schemas),
-        cmocka_unit_test(places_after_replacement), cmocka_unit_test(root_is_no_variable),
+        cmocka_unit_test(keywords),
+        cmocka_unit_test(bad_schemas),
+        cmocka_unit_test(places_after_replacement),
+        cmocka_unit_test(root_is_no_variable),
         cmocka_unit_test(comments),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

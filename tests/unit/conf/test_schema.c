@@ -117,9 +117,11 @@ static void others_agree(void **state)
         "    'cert_file': 'a', 'key_file': 'b'}]}}, {'providers': {'p': {'api_key': {'env': 'A'},\n"
         "    'http': '2', 'options': {'x': {'env': 'Y'}}}}}, {'log': {'level': 'warn'}}]\n"
         "bad = [{'x': 1}, {'tiers': {}}, {'server': {'listen': []}}, {'server': {'workers': -1}},\n"
-        "    {'server': {'listen': {'address': ':1', 'cert_file': 'a'}}}, {'log': {'level': 'x'}},\n"
+        "    {'server': {'listen': {'address': ':1', 'cert_file': 'a'}}}, {'log': {'level': "
+        "'x'}},\n"
         "    {'providers': {'p': {'api_key': {'env': 'A', 'file': 'B'}}}},\n"
-        "    {'providers': {'a b': {}}}, {'providers': {'p': {'http': 2}}}, {'models': {'m': {}}},\n"
+        "    {'providers': {'a b': {}}}, {'providers': {'p': {'http': 2}}}, {'models': {'m': "
+        "{}}},\n"
         "    {'models': {'m': {'deployments': []}}},\n"
         "    {'models': {'m': {'deployments': [{'provider': 'p', 'price': {'prompt': 1}}]}}},\n"
         "    {'surfaces': {'s': {'base_path': '/v1/'}}}, {'admission': {'static_keys': [{}]}}]\n"
@@ -135,7 +137,8 @@ static void others_agree(void **state)
     fwrite(b.ptr, 1, b.len, f);
     fclose(f);
     buf_free(&b);
-    FILE *py = popen("python3 - " TEST_BINARY_DIR "/conf_schema.json " TEST_SOURCE_DIR "/conf.d", "w");
+    FILE *py =
+        popen("python3 - " TEST_BINARY_DIR "/conf_schema.json " TEST_SOURCE_DIR "/conf.d", "w");
     assert_non_null(py);
     fwrite(script, 1, sizeof(script) - 1, py);
     assert_int_equal(pclose(py), 0);
@@ -144,8 +147,10 @@ static void others_agree(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(schema_is_json), cmocka_unit_test(reference_is_committed),
-        cmocka_unit_test(shipped_directory), cmocka_unit_test(others_agree),
+        cmocka_unit_test(schema_is_json),
+        cmocka_unit_test(reference_is_committed),
+        cmocka_unit_test(shipped_directory),
+        cmocka_unit_test(others_agree),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
