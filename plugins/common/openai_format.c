@@ -597,7 +597,10 @@ static tp_status error_frame(frame *f, uint32_t at)
 
 static tp_status one_document(frame *f, tp_str data, int named_error)
 {
-    if (f->h->scan(f->c, data, &f->doc) != TP_OK || !f->doc.count)
+    tp_status st = f->h->scan(f->c, data, &f->doc);
+    if (st == TP_E_NOMEM)
+        return st;
+    if (st != TP_OK || !f->doc.count)
         return broken_reply(f, named_error ? SPAN("The provider reported an error.")
                                            : SPAN("The provider sent a reply that is not JSON."));
     if (f->doc.tokens[0].kind != TP_OBJECT) {

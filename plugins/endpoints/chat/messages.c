@@ -134,16 +134,24 @@ static int content_part(check *k, const place *at, uint32_t t, tp_str role)
     return chat_emit_raw(k, role, t); /* a part that only some upstream knows */
 }
 
+/* An assistant may say nothing where it does something else. */
+static int says_otherwise(const check *k, const message *m)
+{
+    const uint32_t others[] = {m->tool_calls, m->refusal, m->function_call, m->audio, m->reasoning};
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        if (span_given(k->d, others[i]))
+            return 1;
+    return 0;
+}
+
 static int content(check *k, const place *at, const message *m, uint32_t role, tp_str word)
 {
     place here = member_of(at, SPAN("content"));
-    switch (span_kind(k->d, m->content)) {
-    case TP_STRING:
+    uint32_t kind = span_kind(k->d, m->content), i = 0;
+    if (kind == TP_STRING)
         return chat_emit_text(k, word, m->content);
-    case TP_ARRAY: {
-        uint32_t stop = k->d->tokens[m->content].next, i = 0;
-        if (!span_filled(k->d, m->content))
-            break;
+    if (kind == TP_ARRAY && span_filled(k->d, m->content)) {
+        uint32_t stop = k->d->tokens[m->content].next;
         for (uint32_t t = m->content + 1; t < stop; t = k->d->tokens[t].next, i++) {
             place part = element_of(&here, i);
             if (!content_part(k, &part, t, word))
@@ -151,25 +159,17 @@ static int content(check *k, const place *at, const message *m, uint32_t role, t
         }
         return 1;
     }
-    case 0:
-    case TP_NULL:
-        if (role == ROLE_FUNCTION)
+    if (kind == 0 || kind == TP_NULL || kind == TP_ARRAY) {
+        if (role == ROLE_FUNCTION || (role == ROLE_ASSISTANT && says_otherwise(k, m)))
             return 1;
-        if (role != ROLE_ASSISTANT)
-            break;
-        if (span_given(k->d, m->tool_calls) || span_given(k->d, m->refusal) ||
-            span_given(k->d, m->function_call) || span_given(k->d, m->audio) ||
-            span_given(k->d, m->reasoning))
-            return 1;
-        return chat_refuse(k, &here, m->content,
-                           "a string or an array of content parts, because the message has neither "
-                           "tool_calls nor refusal");
-    default:
-        break;
+        if (role == ROLE_ASSISTANT)
+            return chat_refuse(k, &here, m->content,
+                               "a string or an array of content parts, because the message has "
+                               "neither tool_calls nor a refusal");
     }
     return chat_refuse(k, &here, m->content,
                        role == ROLE_ASSISTANT
-                           ? "a string, an array of content parts that is not empty, or null"
+                           ? "a string, an array of content parts or null"
                            : "a string or an array of content parts that is not empty");
 }
 

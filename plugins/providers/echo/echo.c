@@ -417,7 +417,7 @@ static void stream_call(flow *f)
     }
 }
 
-static void write_stream(job *j, int show_usage)
+static void write_stream(job *j)
 {
     flow f = {.j = j, .left = j->set.cut >= 0 ? j->set.cut : INT64_MAX};
     for (f.choice = 0; f.choice < j->n; f.choice++) {
@@ -436,7 +436,7 @@ static void write_stream(job *j, int show_usage)
             put(j, SPAN("}]}\n\n"));
         }
     }
-    if (show_usage && begin_chunk(&f)) {
+    if (begin_chunk(&f)) {
         put(j, SPAN("],"));
         put_usage(j);
         put(j, SPAN("}\n\n"));
@@ -500,7 +500,7 @@ static tp_status build(const tp_instance *in, tp_call *c, const tp_operation *op
     }
     read_messages(&j, &op->body);
     if (stream)
-        write_stream(&j, 1);
+        write_stream(&j);
     else
         write_whole(&j);
     return j.st;
