@@ -23,8 +23,9 @@ static int plugin_path(const conf *c, tp_str name, arena *a, tp_str *path)
     }
     if (!c->server.plugin_dir.len)
         return 0;
-    *path = arena_printf(a, "%.*s/%.*s.so", STR_ARG(c->server.plugin_dir), STR_ARG(name));
+    *path = arena_printf(a, "%.*s/%.*s.so%c", STR_ARG(c->server.plugin_dir), STR_ARG(name), 0);
     TP_MUST(path->ptr);
+    path->len--; /* the NUL stays behind it */
     return access(path->ptr, R_OK) == 0;
 }
 

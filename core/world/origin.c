@@ -1,3 +1,5 @@
+#include <stdio.h>
+
 #include "base/hash.h"
 #include "base/str.h"
 #include "world/world_int.h"
@@ -64,6 +66,16 @@ static uint64_t pool_of(const up_origin *o)
     return h;
 }
 
+/* With a NUL behind it, which name resolution and curl want. */
+static tp_str terminated(arena *a, tp_str s)
+{
+    char *p = arena_alloc(a, s.len + 1);
+    TP_MUST(p);
+    memcpy(p, s.ptr, s.len);
+    p[s.len] = 0;
+    return str_make(p, s.len);
+}
+
 int world_origin(up_origin *out, tp_str base_url, const conf_provider *p, arena *a, tp_error *err)
 {
     *out = (up_origin){.url = base_url, .base_path = STR(""), .proxy = STR(""), .ca_file = STR("")};
@@ -96,16 +108,17 @@ int world_origin(up_origin *out, tp_str base_url, const conf_provider *p, arena 
         out->proxy = p->proxy;
     if (p->ca_file.len)
         out->ca_file = p->ca_file;
-    out->host = arena_str(a, host);
+    out->host = terminated(a, host);
     if (path.len)
-        out->base_path = arena_str(a, path);
+        out->base_path = terminated(a, path);
     const char *open = str_find(host, ':') < host.len ? "[" : "";
     const char *close = *open ? "]" : "";
-    if (number == (out->tls ? 443 : 80))
-        out->authority = arena_printf(a, "%s%.*s%s", open, STR_ARG(host), close);
-    else
-        out->authority = arena_printf(a, "%s%.*s%s:%d", open, STR_ARG(host), close, (int)number);
-    TP_MUST(out->host.ptr && out->base_path.ptr && out->authority.ptr);
+    char port_text[8] = "";
+    if (number != (out->tls ? 443 : 80))
+        snprintf(port_text, sizeof(port_text), ":%d", (int)out->port);
+    out->authority = arena_printf(a, "%s%.*s%s%s%c", open, STR_ARG(host), close, port_text, 0);
+    TP_MUST(out->authority.ptr);
+    out->authority.len--;
     out->pool = pool_of(out);
     return 0;
 }

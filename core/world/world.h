@@ -78,7 +78,8 @@ void world_ref(world *w);   /* [any] */
 /* [any] The last one frees; plugins are destroyed on the thread that does it. */
 void world_unref(world *w);
 
-/* Where base_url ("https://host:port/path", no trailing '/') is. Strings lie in a, but for url. 0, or
+/* Where base_url ("https://host:port/path", no trailing '/') is. Strings lie in a, with a NUL behind
+ * each, but for url, proxy and ca_file, which are borrowed from p and the caller. 0, or
  * TP_ERROR_CONFIG with a sentence. */
 int world_origin(up_origin *out, tp_str base_url, const conf_provider *p, arena *a, tp_error *err);
 /* The route of a path, or NULL. /v1/models/x: the rest after the prefix in *rest (else empty). A path

@@ -193,7 +193,7 @@ static void damaged_files_are_refused(void **state)
 
     open_store(f, 0); /* a good one, with a page overwritten */
     for (int i = 0; i < 200; i++) {
-        char model[16];
+        char model[48];
         snprintf(model, sizeof(model), "model-%d", i);
         while (put(f, "2026-03-01", model, 1) < 0)
             usleep(1000);
@@ -335,7 +335,7 @@ static void a_day_has_so_many_rows(void **state)
     for (int b = 0; b < BATCHES; b++) {
         store_tally *t = store_tally_new();
         for (int i = 0; i < ROWS; i++) {
-            char model[24];
+            char model[48];
             snprintf(model, sizeof(model), "m-%d-%d", b, i);
             store_total row = {.day = STR("2026-03-01"), .key = STR("k"), .model = str_of(model),
                                .provider = STR("p"), .requests = 1};

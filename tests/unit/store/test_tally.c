@@ -95,7 +95,7 @@ static void what_nobody_was_asked_for_is_no_row(void **state)
     store_tally *t = store_tally_new();
     (void)state;
     for (int i = 0; i < 100; i++) {
-        char model[16];
+        char model[48];
         snprintf(model, sizeof(model), "typo-%d", i);
         settle_record r = record("k", model, "", 0);
         store_tally_add(t, &r);
@@ -120,7 +120,7 @@ static void names_and_rows_are_bounded(void **state)
     store_tally_add(t, &r); /* the same, cut */
     assert_int_equal(store_tally_count(t), 1);
     for (int i = 0; i < 5000; i++) {
-        char model[16];
+        char model[48];
         snprintf(model, sizeof(model), "m%d", i);
         r = record(i % 2 ? "odd" : "even", model, "p", 0);
         store_tally_add(t, &r);

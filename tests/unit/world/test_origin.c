@@ -25,6 +25,7 @@ static void origins(void **state)
             fail_msg("%s", err.text);
         assert_str(o.url, cases[i].url);
         assert_str(o.host, cases[i].host);
+        assert_int_equal(o.host.ptr[o.host.len] | o.authority.ptr[o.authority.len], 0);
         assert_str(o.authority, cases[i].authority);
         assert_str(o.base_path, cases[i].base_path);
         assert_int_equal(o.port, cases[i].port);
