@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <openssl/ssl.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -61,6 +62,7 @@ struct cstream {
     uint32_t seg;
     uint8_t state, told;     /* told: the state that the owner knows */
     uint8_t paused, curl_paused, over, head_told;
+    uint8_t notified;        /* TLS close_notify has come */
     uint64_t seg_at;
     arena *a;
     const up_events *on;
@@ -68,6 +70,7 @@ struct cstream {
     http_head *head;         /* complete */
     buf raw;                 /* head lines so far */
     buf body;
+    SSL *ssl;                /* whose close_notify makes the reply whole; mostly NULL */
     CURLcode result;
     int32_t reason;          /* UP_E_ found by ourselves, or 0 */
     const char *why;
@@ -82,7 +85,8 @@ struct curl_up {
     CURL *spare[SPARE_MAX];
     uint32_t spares, handles;
     uv_timer_t *kick;        /* drains, when something is ready outside of libcurl's turns */
-    uint32_t draining, reserved;
+    uint32_t draining;
+    uint32_t h2c_once; /* libcurl 7.88 breaks HTTP/2 without TLS on a connection used before */
     up_stats st;
     void (*done)(void *);
     void *done_arg;
@@ -366,6 +370,37 @@ static void build_head(cstream *s, long status)
     s->head = h;
 }
 
+static void on_tls_message(int sent, int version, int type, const void *p, size_t len, SSL *ssl,
+                           void *arg)
+{
+    cstream *s = arg;
+    (void)version;
+    (void)ssl;
+    if (!sent && type == SSL3_RT_ALERT && len == 2 &&
+        ((const unsigned char *)p)[1] == SSL_AD_CLOSE_NOTIFY)
+        s->notified = 1;
+}
+
+/* libcurl takes a reply that lasts until the connection ends for whole, also when TLS did not say
+ * that it ends. So we look for the alert ourselves. */
+static void watch_end(cstream *s, long status)
+{
+    struct curl_tlssessioninfo *tls = NULL;
+    long version = 0;
+    curl_easy_getinfo(s->easy, CURLINFO_HTTP_VERSION, &version);
+    if (!s->head || !s->r.to->tls || s->head->content_length >= 0 || s->head->chunked ||
+        status == 204 || status == 304 || version >= CURL_HTTP_VERSION_2_0 ||
+        str_eq(s->r.method, STR("HEAD")))
+        return;
+    if (curl_easy_getinfo(s->easy, CURLINFO_TLS_SSL_PTR, &tls) == CURLE_OK && tls &&
+        tls->backend == CURLSSLBACKEND_OPENSSL && tls->internals) {
+        s->ssl = tls->internals;
+        SSL_up_ref(s->ssl);
+        SSL_set_msg_callback(s->ssl, on_tls_message);
+        SSL_set_msg_callback_arg(s->ssl, s);
+    }
+}
+
 static size_t on_header(char *p, size_t size, size_t count, void *arg)
 {
     cstream *s = arg;
@@ -384,6 +419,7 @@ static size_t on_header(char *p, size_t size, size_t count, void *arg)
     curl_easy_getinfo(s->easy, CURLINFO_RESPONSE_CODE, &status);
     if (status >= 200) {
         build_head(s, status);
+        watch_end(s, status);
         mark(s);
     }
     return s->reason ? 0 : n;
@@ -566,6 +602,11 @@ static int set_way(cstream *s)
                             : to->tls  ? CURL_HTTP_VERSION_2TLS
                                        : CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE));
     curl_easy_setopt(e, CURLOPT_PIPEWAIT, to->http2 ? 1L : 0L);
+    if (to->http2 && !to->tls && s->t->h2c_once) {
+        curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, 1L);
+        curl_easy_setopt(e, CURLOPT_FORBID_REUSE, 1L);
+        curl_easy_setopt(e, CURLOPT_PIPEWAIT, 0L);
+    }
     curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     if (to->ca_file.len) {
         rc |= set_text(e, CURLOPT_CAINFO, to->ca_file);
@@ -642,6 +683,9 @@ static void release(cstream *s)
         else
             curl_easy_cleanup(s->easy);
     }
+    if (s->ssl)
+        SSL_set_msg_callback(s->ssl, NULL);
+    SSL_free(s->ssl);
     curl_slist_free_all(s->headers);
     buf_free(&s->raw);
     buf_free(&s->body);
@@ -760,6 +804,8 @@ static void collect(curl_up *t)
             curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)(void *)&s);
             s->result = m->data.result;
             s->over = 1;
+            if (s->ssl && !s->result && !s->notified)
+                wrong(s, UP_E_RESET, "the upstream ended the connection without TLS close_notify");
             mark(s);
         }
     }
@@ -820,7 +866,9 @@ static void *curl_open(net_loop *l, const logger *log)
     if (curl_global_init(CURL_GLOBAL_ALL) != CURLE_OK)
         return NULL;
     curl_up *t = tp_xcalloc(1, sizeof(*t));
+    unsigned version = curl_version_info(CURLVERSION_NOW)->version_num;
     t->loop = l;
+    t->h2c_once = version >= 0x075800 && version < 0x080000;
     t->ready_end = &t->ready;
     t->kick = tp_xcalloc(1, sizeof(*t->kick));
     uv_timer_init(l->uv, t->kick);

@@ -61,8 +61,8 @@ void dial_abort(dial *d)
 {
     conn *c = d->c;
     if (c) {
-        c->dial = NULL;
         conn_close(c);
+        c->dial = NULL;
     }
     dial_free(d);
 }
@@ -125,8 +125,8 @@ void dial_broken(dial *d, int reason, const char *what)
 {
     conn *c = d->c;
     d->c = NULL;
+    conn_close(c); /* while it is the dial's, it does not count among the pool's */
     c->dial = NULL;
-    conn_close(c);
     d->reason = reason;
     snprintf(d->why, sizeof(d->why), "%s", what);
     dial_failed(d);

@@ -190,7 +190,9 @@ void tls_session_free(tls_session *s)
         x->writer = NULL;
         x->out_len = 0;
     }
-    SSL_set_quiet_shutdown(s->ssl, 1); /* what could be said was said in tls_shutdown */
+    /* What had to be said was said in tls_shutdown. Without this OpenSSL would forbid to resume the
+     * session, which guards against truncation in SSL 3 only. */
+    SSL_set_shutdown(s->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(s->ssl);
     tls_context_unref(s->context);
     free(s->kept);

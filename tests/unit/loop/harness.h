@@ -99,6 +99,7 @@ UNUSED static void env_free(env *e)
     net_loop_free(&e->l);
     assert_int_equal(uv_loop_close(&e->uv), 0);
     assert_int_equal(e->w.armed, 0);
+    assert_int_equal(e->pool.out, 0);
     arena_pool_free(&e->pool);
     free(e);
 }
@@ -427,7 +428,7 @@ static int call_over(void *arg)
     return ((call *)arg)->over;
 }
 
-static int call_begun(void *arg)
+UNUSED static int call_begun(void *arg)
 {
     return ((call *)arg)->calls > 0 || ((call *)arg)->over;
 }
