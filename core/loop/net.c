@@ -276,13 +276,12 @@ static int out_add(net *n, const uv_buf_t *bufs, unsigned count, size_t skip)
     return n->out->flying ? 0 : out_fly(n);
 }
 
-int net_raw_write(net *n, const uv_buf_t *bufs, unsigned count, size_t total)
+static int write_now(net *n, const uv_buf_t *bufs, unsigned count, size_t total)
 {
     size_t done = 0;
     int rc;
-    if (n->failed || n->closing)
-        return UV_EPIPE;
     if (n->queued == 0) {
+
         rc = uv_try_write((uv_stream_t *)&n->tcp, bufs, count);
         if (TP_LIKELY(rc >= 0 && (size_t)rc == total))
             return 0;
@@ -296,6 +295,33 @@ int net_raw_write(net *n, const uv_buf_t *bufs, unsigned count, size_t total)
     if (rc < 0)
         n->failed = 1;
     return rc;
+}
+
+void net_write_late(net *n, const uv_buf_t *b)
+{
+    if (n->failed || n->closing)
+        return;
+    int rc = write_now(n, b, 1, b->len);
+    if (n->queued >= NET_HIGH_WATER)
+        n->above_high = 1;
+    if (rc < 0 && !n->polling) { /* else the end that is read tells it */
+        n->late_error = rc;
+        net_defer(n->loop, &n->task);
+    }
+}
+
+int net_raw_write(net *n, const uv_buf_t *bufs, unsigned count, size_t total)
+{
+    if (n->failed || n->closing)
+        return UV_EPIPE;
+    if (n->queued == 0 && net_batch_add(n, bufs, count, total))
+        return 0;
+    if (n->batched) {
+        net_batch_flush(n->loop);
+        if (n->failed)
+            return UV_EPIPE;
+    }
+    return write_now(n, bufs, count, total);
 }
 
 static int plain_write(net *n, const tp_str *segs, uint32_t count)
@@ -333,6 +359,8 @@ void net_shutdown(net *n)
         return;
     if (n->tls)
         tls_shutdown(n);
+    if (n->batched)
+        net_batch_flush(n->loop);
     n->shut = 1;
     if (!n->out && !n->failed)
         shutdown_now(n);
@@ -346,7 +374,8 @@ static void on_closed(uv_handle_t *h)
         out_free(n);
     tls_session_free(n->tls);
     n->tls = NULL;
-    n->loop->open--;
+    if (--n->loop->open == 0)
+        net_batch_close(n->loop);
     n->on->closed(n);
 }
 
@@ -354,6 +383,8 @@ void net_close(net *n)
 {
     if (n->closing)
         return;
+    if (n->batched)
+        net_batch_flush(n->loop);
     n->closing = 1;
     n->polling = n->reading = 0;
     net_undefer(n->loop, &n->task);
@@ -364,6 +395,8 @@ void net_abort(net *n)
 {
     if (n->closing)
         return;
+    if (n->batched)
+        net_batch_flush(n->loop);
     if (uv_tcp_close_reset(&n->tcp, on_closed) != 0) { /* our side has ended already */
         net_close(n);
         return;
@@ -385,7 +418,8 @@ static int open_fd(net *n, net_loop *l, const net_events *on, void *owner, int f
     }
     uv_tcp_init(l->uv, &n->tcp);
     n->tcp.data = n;
-    l->open++;
+    if (l->open++ == 0)
+        net_batch_open(l);
     int rc = uv_tcp_open(&n->tcp, fd);
     if (rc < 0) {
         close(fd);

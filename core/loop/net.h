@@ -2,8 +2,9 @@
  * share. All functions and callbacks: the thread of its loop. uv.h and openssl/ssl.h are included
  * by loop/ only.
  * Reading goes into the loop's one shared buffer (net_loop.buffer), so an idle connection costs no
- * buffer; the bytes are valid until the callback returns. Writing is tried at once (one writev); what
- * the kernel does not take is copied and queued. */
+ * buffer; the bytes are valid until the callback returns. Small writes are gathered and made at the
+ * end of the loop's turn, large ones at once (one writev); what the kernel does not take is copied
+ * and queued. */
 #ifndef TP_LOOP_NET_H
 #define TP_LOOP_NET_H
 #include <uv.h>
@@ -25,6 +26,8 @@ typedef struct net_task {
     void (*run)(struct net_task *);
 } net_task;
 
+typedef struct net_batch net_batch; /* net_batch.c's own */
+
 typedef struct net_loop { /* one a worker */
     uv_loop_t *uv;
     wheel *timers;        /* run by its owner with microseconds of uv_now()'s clock (monotonic) */
@@ -32,6 +35,7 @@ typedef struct net_loop { /* one a worker */
     void *tls_scratch;    /* tls_bio.c's own */
     uint32_t open;        /* connections not yet closed: zero at exit */
     uint32_t reserved;
+    net_batch *batch;     /* writes of this turn; there while connections are open */
     net_task *tasks, **tasks_end;
     uv_idle_t *idle;      /* there while tasks wait */
 } net_loop;
@@ -70,7 +74,7 @@ struct net {
     net_task task;         /* goes on with what was read before a stop; late errors */
     size_t queued;         /* bytes accepted and not yet taken by the kernel */
     uint8_t reading, closing, above_high, failed; /* reading: the user's wish */
-    uint8_t handshaking, shut, polling, reserved;
+    uint8_t handshaking, shut, polling, batched; /* batched: has writes in loop->batch */
     int32_t late_error;
 };
 

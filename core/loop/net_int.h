@@ -8,6 +8,15 @@
 int net_raw_write(net *n, const uv_buf_t *bufs, unsigned count, size_t total);
 void net_fail(net *n, int uv_error, const char *what); /* once; marks it and calls error() */
 void net_poll(net *n);                                 /* reads or not, as it should now be */
+void net_write_late(net *n, const uv_buf_t *b);        /* a batched write's time has come */
+
+/* net_batch.c */
+#define NET_BATCH_MAX 16384u /* larger writes are made at once */
+void net_batch_open(net_loop *l);  /* with the first connection */
+void net_batch_close(net_loop *l); /* with the last one */
+/* 1: taken, it is written before the loop sleeps; 0: write it now. */
+int net_batch_add(net *n, const uv_buf_t *bufs, unsigned count, size_t total);
+void net_batch_flush(net_loop *l);
 
 /* tls_bio.c */
 tls_session *tls_session_new(tls_context *c, net *n, const char *name, tls_resume *resume);
