@@ -51,7 +51,7 @@ static int same_run(const tp_event *a, const tp_event *b)
 
 int stream_join(stream_held *h, arena *a)
 {
-    uint32_t out = 0;
+    uint32_t out = 0, kept = 0;
     for (uint32_t i = 0; i < h->count;) {
         uint32_t end = i + 1;
         size_t len = h->events[i].text.len;
@@ -70,10 +70,12 @@ int stream_join(stream_held *h, arena *a)
             }
         }
         h->events[out++] = e;
+        if (i < h->kept) /* a run that began with a kept event owns all its strings */
+            kept = out;
         i = end;
     }
     h->count = out;
-    h->kept = TP_MIN(h->kept, out);
+    h->kept = kept;
     return 0;
 }
 
