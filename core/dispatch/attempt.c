@@ -20,12 +20,14 @@ static void forget_last_attempt(exchange *x)
     x->tally = (stream_tally){0};
     x->pending = STR_NONE;
     x->up_fin = x->local = x->used = 0;
+    x->chunk_used = 0;
     x->up_status = 0;
     x->up_head = NULL;
     x->framing = 0;
     x->step = 0;
     x->first_us = x->sent_us = -1;
     x->local_due = x->phase_due = x->total_due = INT64_MAX;
+    x->fault = (profile_error){0};
     x->upstream_id = x->served = x->dropped = STR_NONE;
 }
 
@@ -72,6 +74,22 @@ static int ask_build(exchange *x)
     return rc;
 }
 
+/* A deployment that is not in the catalog was made in the request's memory, which is given back at
+ * the first answer: it is needed until the last byte. */
+static const world_deployment *keep_deployment(exchange *x, const world_deployment *d)
+{
+    if (d->model)
+        return d;
+    world_deployment *own = arena_dup(&x->mem, d, sizeof(*d));
+    conf_deployment *c = arena_dup(&x->mem, d->conf, sizeof(*c));
+    if (!own || !c)
+        return NULL;
+    c->model = arena_str(&x->mem, c->model);
+    c->id = arena_str(&x->mem, c->id);
+    own->conf = c;
+    return c->model.ptr && c->id.ptr ? own : NULL;
+}
+
 int dispatch_attempt(exchange *x, const dispatch_input *in)
 {
     (void)in;
@@ -80,7 +98,11 @@ int dispatch_attempt(exchange *x, const dispatch_input *in)
             dispatch_fault_of(x, FAULT_UNREACHABLE, "no candidate could take it");
         return dispatch_answer_fault(x);
     }
-    x->on = x->plan.order[x->attempt];
+    const world_deployment *on = keep_deployment(x, x->plan.order[x->attempt]);
+    if (!on)
+        return dispatch_fail(x, 503, STR_NONE, STR_NONE, STR("The gateway is out of memory."),
+                             STR_NONE);
+    x->on = on;
     const plug_instance *plugin = x->on->provider->plugin;
     const tp_endpoint *ep = x->route->plugin->endpoint;
     tp_str canonical = ep->canonical.len ? ep->canonical : ep->format;
@@ -104,8 +126,11 @@ int dispatch_attempt(exchange *x, const dispatch_input *in)
 int dispatch_next_step(exchange *x)
 {
     dispatch_upstream_over(x, 0);
+    if (stream_keep(&x->events, &x->mem) != 0) /* their bytes may lie in what is freed now */
+        return dispatch_attempt_failed(x, FAULT_INTERNAL);
     framer_free(&x->frames);
     buf_free(&x->whole);
+    x->chunk_used = 0;
     x->up_head = NULL;
     x->first_us = -1;
     return ask_build(x);
@@ -144,8 +169,8 @@ static uint32_t note_dropped(exchange *x)
     for (uint32_t i = 0; i < o->report_count; i++) {
         if (o->reports[i].what != TP_DROPPED)
             continue;
-        x->dropped = arena_printf(&x->mem, "%.*s%s%.*s", STR_ARG(x->dropped), n ? ", " : "",
-                                  STR_ARG(o->reports[i].field));
+        x->dropped = arena_printf(&x->mem, "%.*s%s%.*s", STR_ARG(x->dropped),
+                                  x->dropped.len ? ", " : "", STR_ARG(o->reports[i].field));
         n++;
     }
     return n;
@@ -217,7 +242,7 @@ static void attempt_began(exchange *x)
 {
     const conf_timeouts *t = &x->on->provider->conf->timeouts;
     int64_t now = x->env->now.mono_us;
-    x->attempts++;
+    x->attempts += x->step == 0; /* the steps of one attempt are one try */
     x->live = route_live_of(x->env->live, x->on->live_key);
     route_live_started(x->live);
     x->sent_us = now;
@@ -265,7 +290,9 @@ int dispatch_on_built(exchange *x, const dispatch_input *in)
     (void)in;
     if (dispatch_call_failed(x)) {
         tp_status st = o->failed ? o->fail_status : x->env->iv.status;
-        x->fault = (profile_error){.status = st == TP_E_INPUT || st == TP_E_UNSUPPORTED ? 400 : 502,
+        x->fault = (profile_error){.status = st == TP_E_INPUT || st == TP_E_UNSUPPORTED ? 400
+                                             : st == TP_E_NOMEM                         ? 503
+                                                                                        : 502,
                                    .param = arena_str(&x->mem, o->fail_param),
                                    .message = arena_str(&x->mem, o->fail_why)};
         if (!x->fault.message.len)
@@ -297,7 +324,8 @@ int dispatch_on_built(exchange *x, const dispatch_input *in)
         return start(x);
     /* Name and prefix of the secret's header wait in the place that the value will take. */
     tp_header *last = (tp_header *)(uintptr_t)&x->up.headers[x->up.header_count];
-    if (add_header(x, last, o->secret_name, o->secret_prefix) != 0)
+    tp_str name = o->has_secret ? o->secret_name : STR("Authorization");
+    if (add_header(x, last, name, o->secret_prefix) != 0)
         return dispatch_attempt_failed(x, FAULT_INTERNAL);
     x->asking = ASK_AWAIT;
     x->after_ask = ST_CREDENTIAL;
@@ -406,7 +434,7 @@ int dispatch_fault_from(exchange *x, const tp_event *e)
 }
 
 /* What another candidate cannot better: the request itself is at fault. */
-static int is_final(int fault_class)
+int dispatch_is_final(int fault_class)
 {
     return fault_class == TP_ERR_INVALID || fault_class == TP_ERR_TOO_LONG ||
            fault_class == TP_ERR_FILTER;
@@ -414,11 +442,11 @@ static int is_final(int fault_class)
 
 int dispatch_attempt_failed(exchange *x, int fault_class)
 {
-    dispatch_upstream_over(x, !is_final(fault_class));
+    dispatch_upstream_over(x, !dispatch_is_final(fault_class));
     x->fault_class = fault_class;
     if (!x->fault.status)
         dispatch_fault_of(x, FAULT_INTERNAL, "the gateway is out of memory");
-    if (x->committed || is_final(fault_class))
+    if (x->committed || dispatch_is_final(fault_class))
         return dispatch_answer_fault(x);
     x->attempt++;
     return ST_ATTEMPT;

@@ -49,14 +49,46 @@ int dispatch_render(exchange *x, const tp_event *e, uint32_t n, int then)
                              PLUG_MAY_WRITE | PLUG_MAY_STATUS, then);
 }
 
+void dispatch_name_reply(exchange *x)
+{
+    rng *r = &x->env->random;
+    if (!x->reply_id_len)
+        x->reply_id_len = (uint32_t)profile_reply_id(x->route->surface, rng_next(r), rng_next(r),
+                                                     x->reply_id);
+}
+
+/* The answer of a CALL that came later than its question: what the driver filled in is put where the
+ * answer would lie if it had been given at once. */
+void dispatch_take_late_answer(exchange *x)
+{
+    dispatch_env *env = x->env;
+    plug_invocation *iv = &env->iv;
+    plug_out *to = iv->what == PLUG_RENDER ? &env->client : &env->out;
+    if (iv->call->out != to)
+        *to = *iv->call->out;
+    /* Arrays and bytes are the driver's: to grow means to move to scratch memory. */
+    to->seg_cap = to->seg_count;
+    to->header_cap = to->header_count;
+    to->event_cap = to->event_count;
+    to->report_cap = to->report_count;
+    to->room = to->room_end = NULL;
+    env->client_before = (plug_out){0};
+    if (iv->call != &env->call)
+        env->call = *iv->call;
+    env->call.out = to;
+    iv->call = &env->call;
+    if (iv->what == PLUG_PARSE && iv->operation != &x->op)
+        x->op = *iv->operation;
+    if (iv->what == PLUG_DATA && iv->frame != &env->frame)
+        env->frame = *iv->frame;
+}
+
 /* What the client is to see of the reply as a whole: always the first event that render gets. */
 static tp_event start_event(exchange *x)
 {
     const conf_surface *s = x->route->surface;
     tp_event e = {.size = sizeof(e), .kind = TP_EV_START, .number = x->start_unix_ms / 1000};
-    if (!x->reply_id_len)
-        x->reply_id_len = (uint32_t)profile_reply_id(s, rng_next(&x->env->random),
-                                                     rng_next(&x->env->random), x->reply_id);
+    dispatch_name_reply(x);
     e.id = str_make(x->reply_id, x->reply_id_len);
     if (s && s->reply_model == CONF_MODEL_ASKED)
         e.name = x->asked;
@@ -70,12 +102,9 @@ static tp_event start_event(exchange *x)
 int dispatch_render_all(exchange *x, const tp_event *last, int then)
 {
     uint32_t n = 0;
-    tp_event *list;
-    if (!x->streaming && stream_join(&x->events, &x->mem) != 0)
-        stream_clear(&x->events); /* render then says that nothing came */
-    list = arena_alloc(&x->env->scratch->mem, (x->events.count + 2) * sizeof(*list));
+    tp_event *list = arena_alloc(&x->env->scratch->mem, (x->events.count + 2) * sizeof(*list));
     if (!list)
-        return dispatch_render(x, last, last != NULL, then);
+        return dispatch_unrendered(x);
     list[n++] = start_event(x);
     if (x->events.count)
         memcpy(&list[n], x->events.events, x->events.count * sizeof(*list));

@@ -38,6 +38,8 @@ enum { FAULT_NONE = 0, FAULT_UNREACHABLE = 100, FAULT_CUT = 101, FAULT_INTERNAL 
 int dispatch_ask_call(exchange *x, int what, const plug_instance *on, void *state, uint32_t may,
                       int then);
 int dispatch_call_failed(const exchange *x); /* the answered CALL failed */
+void dispatch_take_late_answer(exchange *x);
+void dispatch_name_reply(exchange *x); /* gives the reply its id, once */
 
 /* ---- request.c: head, body, plan. */
 int dispatch_on_head(exchange *x, const dispatch_input *in);
@@ -54,6 +56,7 @@ int dispatch_on_built(exchange *x, const dispatch_input *in);
 int dispatch_on_credential(exchange *x, const dispatch_input *in);
 /* The attempt failed as x->fault says: next candidate, or the error. class: TP_ERR_ or FAULT_. */
 int dispatch_attempt_failed(exchange *x, int fault_class);
+int dispatch_is_final(int fault_class); /* another candidate cannot better it */
 /* Fills x->fault for a class, from what the gateway knows itself. */
 void dispatch_fault_of(exchange *x, int fault_class, const char *what);
 int dispatch_next_step(exchange *x); /* build again, for the next step of this attempt */
@@ -85,6 +88,7 @@ int dispatch_take_render(exchange *x);
 /* CALL render: these events; or START, all that was held back, and `last` (may be NULL). */
 int dispatch_render(exchange *x, const tp_event *e, uint32_t n, int then);
 int dispatch_render_all(exchange *x, const tp_event *last, int then);
+int dispatch_unrendered(exchange *x); /* the reply cannot be written: an error, or broken off */
 void dispatch_drop_render(exchange *x); /* forgets what the failed CALL render had written */
 /* The record of the exchange as it stands; strings are borrowed from it. */
 void dispatch_record_of(const exchange *x, settle_record *r);

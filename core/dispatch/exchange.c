@@ -123,14 +123,43 @@ static void put_by(exchange *x, const dispatch_input *in)
         free((void *)(uintptr_t)x->stash.ptr);
         x->stash = (tp_str){p, x->pending.len + in->bytes.len};
         x->pending = x->stash;
-        if (in->fin)
-            x->up_fin = 1, x->up_active = 0;
-        if (in->head)
-            x->up_head = in->head;
+        x->phase_due = x->env->now.mono_us + x->on->provider->conf->timeouts.idle_ms * 1000;
+        if (in->fin) {
+            x->up_fin = (uint8_t)in->fin;
+            x->up_active = 0;
+            x->phase_due = INT64_MAX;
+        }
     } else if (in->kind == IN_UP_FAILED) {
         x->up_active = 0;
         x->up_fin = 2;
+        x->phase_due = INT64_MAX;
     }
+}
+
+/* While an answer is awaited nothing is read from the upstream: its silence begins anew. */
+static void resume_idle(exchange *x)
+{
+    if (x->up_active && x->first_us >= 0 && x->phase_due != INT64_MAX)
+        x->phase_due = x->env->now.mono_us + x->on->provider->conf->timeouts.idle_ms * 1000;
+}
+
+static int answered(exchange *x, const dispatch_input *in)
+{
+    int late = x->ask_later;
+    x->asking = x->ask_later = 0;
+    x->state = (uint8_t)x->after_ask;
+    if (late)
+        resume_idle(x);
+    if (in->kind == IN_HELD)
+        x->held = 1;
+    if (x->gone && in->kind != IN_SETTLED)
+        return dispatch_gone(x);
+    if (in->kind == IN_CALLED) {
+        if (late)
+            dispatch_take_late_answer(x);
+        x->keep_left = x->env->call.keep_max;
+    }
+    return steps[x->state].step(x, in);
 }
 
 static int enter(exchange *x, const dispatch_input *in)
@@ -150,13 +179,7 @@ static int enter(exchange *x, const dispatch_input *in)
             put_by(x, in);
             return STAY;
         }
-        x->asking = x->ask_later = 0;
-        x->state = (uint8_t)x->after_ask;
-        if (kind == IN_HELD)
-            x->held = 1;
-        if (x->gone && kind != IN_SETTLED)
-            return dispatch_gone(x);
-        return steps[x->state].step(x, in);
+        return answered(x, in);
     }
     if (steps[x->state].wants > 0 && steps[x->state].wants != kind)
         return STAY; /* late or foreign: the state does not wait for it */
@@ -252,9 +275,19 @@ static int64_t deadline_of(const exchange *x)
     return TP_MIN(due, x->local_due);
 }
 
-/* The run is over while bytes are still needed: what lies in the caller's memory is copied. */
+/* The run is over while bytes are still needed: what lies in the caller's memory is copied. Events
+ * first, for they may lie in the stash. */
 static void park(exchange *x)
 {
+    if (x->events.kept < x->events.count && stream_keep(&x->events, &x->mem) != 0) {
+        stream_clear(&x->events);
+        x->tally.terminal = STREAM_ERROR; /* the next events end the attempt */
+        dispatch_fault_of(x, FAULT_INTERNAL, "the reply is larger than the gateway may hold");
+    }
+    if (x->chunk_used && x->chunk_used == x->whole.len && !x->asking) {
+        buf_free(&x->whole);
+        x->chunk_used = 0;
+    }
     if (x->pending.len && x->pending.ptr != x->stash.ptr &&
         !(x->stash.ptr && x->pending.ptr > x->stash.ptr &&
           x->pending.ptr < x->stash.ptr + x->stash.len)) {
@@ -266,11 +299,6 @@ static void park(exchange *x)
     } else if (!x->pending.len && x->stash.ptr) {
         free((void *)(uintptr_t)x->stash.ptr);
         x->stash = (tp_str){0};
-    }
-    if (x->events.kept < x->events.count && stream_keep(&x->events, &x->mem) != 0) {
-        stream_clear(&x->events);
-        x->tally.terminal = STREAM_ERROR;
-        dispatch_fault_of(x, FAULT_INTERNAL, "the reply is larger than the gateway may hold");
     }
 }
 

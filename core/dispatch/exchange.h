@@ -24,9 +24,12 @@ typedef struct exchange exchange;
 /* ---- Inputs. */
 enum {
     IN_HEAD = 1,    /* head: the request's, living in x->req */
-    IN_BODY,        /* bytes: the whole body, valid until dispatch_release_request */
+    IN_BODY,        /* bytes: the whole body, valid until dispatch_release_request; routing hints are
+                       cut out of it where it lies */
     IN_BODY_FAILED, /* the body cannot be had; code: 400, 408 or 413; what: why */
-    IN_CALLED,      /* answers ASK_CALL: env->iv is filled */
+    IN_CALLED,      /* answers ASK_CALL: env->iv is filled: what, status, what the kind of call
+                       answers, and in iv.call->out what the plugin put out. All of it is the
+                       driver's and lasts for this run; keep_max is what is left of it */
     IN_HELD,        /* answers ASK_HOLD */
     IN_REFUSED,     /* answers ASK_HOLD: no credit (code 402), or the store is down (503) */
     IN_CREDENTIAL,  /* answers ASK_AWAIT; bytes: the secret. code < 0: none to be had, what: why */
@@ -134,7 +137,7 @@ struct exchange { /* fields are dispatch's own but for req, up, world, request_i
     uint8_t gone, held, settled, recorded;
     uint8_t local, local_cut, released, is_head;
     uint8_t responded, finished, strict, ask_later; /* ask_later: the port answers by an input */
-    uint8_t outcome, used, reserved1[2];
+    uint8_t outcome, used, unrendered, reserved1;
     int32_t after_ask;       /* state to enter when the answer is there */
 
     const world_route *route;

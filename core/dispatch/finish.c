@@ -104,11 +104,12 @@ static int write_envelope(exchange *x)
 int dispatch_settle(exchange *x)
 {
     static const dispatch_input none = {.kind = IN_SETTLED};
-    if (x->tally.terminal == STREAM_ENDED)
-        x->outcome = SETTLE_COMPLETED;
+    x->outcome = x->tally.terminal == STREAM_ENDED ? SETTLE_COMPLETED : SETTLE_FAILED;
     stream_step(&x->tally);
-    if (!x->held || x->settled)
+    if (!x->held || x->settled) {
+        x->cost_nano = x->settled ? x->cost_nano : 0; /* of a hold that was refused nothing stays */
         return dispatch_on_settled(x, &none);
+    }
     x->cost_nano = x->on && x->outcome != SETTLE_FAILED ? settle_cost(x->on, &x->tally.used) : 0;
     x->asking = ASK_SETTLE;
     x->after_ask = ST_SETTLED;
@@ -118,7 +119,7 @@ int dispatch_settle(exchange *x)
 static int end_of_life(exchange *x)
 {
     settle_record r;
-    if (!x->recorded && x->env->ports.record) {
+    if (!x->recorded && x->method.ptr && x->env->ports.record) { /* without a head, no request */
         dispatch_record_of(x, &r);
         x->env->ports.record(x->env->ports.arg, x, &r);
     }
@@ -141,10 +142,19 @@ int dispatch_on_settled(exchange *x, const dispatch_input *in)
                                    ST_LAST);
         return dispatch_render_all(x, &end, ST_LAST);
     }
-    if (!x->op.size) /* no endpoint has seen it yet */
+    if (!x->op.size || (x->unrendered && !x->responded)) /* no endpoint has seen it, or it cannot */
         return write_envelope(x);
     tp_event error = error_event(x);
     return dispatch_render(x, arena_dup(&x->env->scratch->mem, &error, sizeof(error)), 1, ST_LAST);
+}
+
+int dispatch_unrendered(exchange *x)
+{
+    if (x->tally.terminal != STREAM_ERROR || !x->fault.status)
+        x->fault = (profile_error){
+            .status = 500, .message = STR("The endpoint's plugin could not write the reply.")};
+    x->unrendered = 1;
+    return dispatch_answer_fault(x);
 }
 
 int dispatch_on_last(exchange *x, const dispatch_input *in)
@@ -155,18 +165,13 @@ int dispatch_on_last(exchange *x, const dispatch_input *in)
         return dispatch_finish(x);
     }
     dispatch_drop_render(x);
-    if (x->responded) { /* it can only be broken off, so that it does not look complete */
-        x->env->act->broken = 1;
-        x->outcome = SETTLE_FAILED;
-        dispatch_upstream_over(x, 0);
-        return end_of_life(x);
-    }
-    if (x->tally.terminal != STREAM_ERROR) {
-        x->outcome = SETTLE_FAILED;
-        x->fault = (profile_error){
-            .status = 500, .message = STR("The endpoint's plugin could not write the reply.")};
-    }
-    return write_envelope(x);
+    if (!x->responded)
+        return dispatch_unrendered(x);
+    /* It can only be broken off, so that it does not look complete. */
+    x->env->act->broken = 1;
+    x->outcome = SETTLE_FAILED;
+    dispatch_upstream_over(x, 0);
+    return end_of_life(x);
 }
 
 /* ---- Response. */
@@ -190,7 +195,9 @@ int dispatch_take_render(exchange *x)
     if (x->responded)
         return 0;
     x->responded = 1;
-    x->status_sent = env->client.http_status ? env->client.http_status : 200;
+    x->status_sent = env->client.http_status      ? env->client.http_status
+                     : x->tally.terminal == STREAM_ERROR ? x->fault.status
+                                                         : 200;
     env->act->respond = 1;
     env->act->status = x->status_sent;
     plug_out_header(env->scratch, &env->client, STR("X-Request-Id"), x->request_id);
@@ -204,6 +211,7 @@ int dispatch_finish(exchange *x)
 {
     x->env->act->finish = 1;
     x->finished = 1;
+    x->pending = STR_NONE;
     end_of_life(x);
     if (x->up_active) {
         x->phase_due = x->env->now.mono_us + LINGER_US;
@@ -233,7 +241,8 @@ int dispatch_gone(exchange *x)
     x->pending = STR_NONE;
     if (x->finished)
         return ST_DONE;
-    x->outcome = SETTLE_CANCELLED;
+    if (x->asking != ASK_SETTLE) /* else the ledger has been told already how it ended */
+        x->outcome = SETTLE_CANCELLED;
     if (x->asking) /* its answer is awaited, then this is called again */
         return STAY;
     if (!x->held || x->settled)

@@ -2,9 +2,14 @@
  * can still go to the next candidate; after it, a failure ends the client's stream. */
 #include "dispatch/dispatch_int.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define ERROR_BODY_MAX (64u << 10)
+#define MAX_STEPS 16u
+
+/* x->used: how far the provider's plugin has got with the reply's bytes. */
+enum { ALL_GIVEN = 1, /* it had the last frame */ ALL_ENDED = 2 /* CALL end was asked */ };
 
 static const conf_timeouts *timeouts(const exchange *x)
 {
@@ -168,6 +173,12 @@ static uint32_t sort_events(exchange *x, tp_event *events, uint32_t n, const tp_
     return kept;
 }
 
+static int too_large(exchange *x)
+{
+    dispatch_fault_of(x, TP_ERR_UPSTREAM, "its reply is larger than the gateway may hold");
+    return dispatch_attempt_failed(x, TP_ERR_UPSTREAM);
+}
+
 static int hold_events(exchange *x, const tp_event *e, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++)
@@ -184,27 +195,33 @@ static int commit(exchange *x)
     return dispatch_render_all(x, NULL, ST_RENDERED);
 }
 
+/* A whole reply is complete: what belongs together is joined before anything is settled. */
+static int complete(exchange *x)
+{
+    if (stream_join(&x->events, &x->mem) != 0)
+        return too_large(x);
+    return dispatch_settle(x);
+}
+
 /* Takes what the provider emitted. Next state. */
 static int take_events(exchange *x)
 {
     plug_out *o = &x->env->out;
     const tp_event *terminal;
     int answer = 0;
+    if (x->tally.terminal != STREAM_OPEN) /* what came before could not be held */
+        return dispatch_attempt_failed(x, TP_ERR_UPSTREAM);
     uint32_t n = sort_events(x, o->events, o->event_count, &terminal);
     if (terminal && terminal->kind == TP_EV_ERROR && !x->committed)
         return on_error_event(x, terminal);
     if (!x->streaming) {
         if (hold_events(x, o->events, n) != 0)
-            return dispatch_fail(x, 502, STR_NONE, STR_NONE,
-                                 STR("The provider's reply is larger than the gateway may hold."),
-                                 STR_NONE);
-        if (terminal && terminal->kind == TP_EV_END)
-            return dispatch_settle(x);
-        return ST_FLOW;
+            return too_large(x);
+        return terminal ? complete(x) : ST_FLOW;
     }
     if (x->committed) {
         if (terminal && terminal->kind == TP_EV_ERROR)
-            dispatch_fault_from(x, terminal);
+            dispatch_upstream_over(x, !dispatch_is_final(dispatch_fault_from(x, terminal)));
         if (n)
             return dispatch_render(x, o->events, n, ST_RENDERED);
         if (x->tally.terminal != STREAM_OPEN)
@@ -214,7 +231,7 @@ static int take_events(exchange *x)
     for (uint32_t i = 0; i < n; i++)
         answer |= stream_is_answer(&o->events[i]);
     if (hold_events(x, o->events, n) != 0)
-        return dispatch_attempt_failed(x, FAULT_INTERNAL);
+        return too_large(x);
     if (answer)
         return commit(x);
     if (terminal)
@@ -226,8 +243,9 @@ int dispatch_on_headed(exchange *x, const dispatch_input *in)
 {
     (void)in;
     if (dispatch_call_failed(x)) {
-        tp_str why = x->env->out.failed ? x->env->out.fail_why : STR("its reply has an unknown form");
-        dispatch_fault_of(x, TP_ERR_UPSTREAM, arena_printf(&x->mem, "%.*s%c", STR_ARG(why), 0).ptr);
+        char why[256]; /* as much of the plugin's sentence as a message needs */
+        snprintf(why, sizeof(why), "%.*s", STR_ARG(x->env->out.fail_why));
+        dispatch_fault_of(x, TP_ERR_UPSTREAM, why[0] ? why : "its reply has an unknown form");
         return dispatch_attempt_failed(x, TP_ERR_UPSTREAM);
     }
     x->framing = x->env->iv.framing;
@@ -250,17 +268,11 @@ static int ask_data(exchange *x, tp_frame f)
                              PLUG_MAY_EMIT, ST_DATA);
 }
 
-static int too_large(exchange *x)
-{
-    dispatch_fault_of(x, TP_ERR_UPSTREAM, "its reply is larger than the gateway may hold");
-    return dispatch_attempt_failed(x, TP_ERR_UPSTREAM);
-}
-
 /* The reply's bytes are at their end: broken off, or as they should. */
 static int at_end(exchange *x)
 {
     x->env->iv.broken = x->up_fin == 2;
-    x->used = 1;
+    x->used = ALL_ENDED;
     return dispatch_ask_call(x, PLUG_END, x->on->provider->plugin, x->provider_state,
                              PLUG_MAY_EMIT, ST_ENDED);
 }
@@ -278,19 +290,25 @@ static int flow_whole(exchange *x)
         return STAY;
     if (x->up_fin == 2 || x->used)
         return at_end(x);
-    x->used = 1;
+    x->used = ALL_GIVEN;
     return ask_data(x, (tp_frame){.data = all});
+}
+
+static int inside(tp_str outer, tp_str s)
+{
+    return outer.len && s.ptr >= outer.ptr && s.ptr + s.len <= outer.ptr + outer.len;
 }
 
 static int flow_frames(exchange *x)
 {
     tp_frame f = {0};
+    tp_str in = x->pending;
     int cut = 0;
     int rc = framer_next(&x->frames, &x->pending, &f);
     if (rc == FRAME_NONE && x->up_fin) {
         if (x->used)
             return at_end(x);
-        x->used = 1;
+        x->used = ALL_GIVEN;
         rc = x->up_fin == 1 ? framer_end(&x->frames, &f, &cut) : FRAME_NONE;
         if (cut)
             x->up_fin = 2;
@@ -299,36 +317,30 @@ static int flow_frames(exchange *x)
     }
     if (rc < 0)
         return too_large(x);
-    return rc == FRAME_GOT ? ask_data(x, f) : STAY;
+    if (rc != FRAME_GOT)
+        return STAY;
+    if (!inside(in, f.data)) { /* the framer's own: gone, or others, when it is asked again */
+        f.data = arena_str(&x->env->scratch->mem, f.data);
+        if (!f.data.ptr)
+            return too_large(x);
+    }
+    return ask_data(x, f);
 }
 
-/* Raw bytes as they come; what the plugin did not use lies in x->whole and comes again. */
+/* Raw bytes as they come, from x->whole: what the plugin did not use stays there and comes again. What
+ * it used is dropped only when more has come, for held events may lie in it. */
 static int flow_chunks(exchange *x)
 {
-    tp_str data = x->pending;
-    if (x->chunk_used) {
-        buf_shift(&x->whole, x->chunk_used);
-        x->chunk_used = 0;
-    }
-    if (!data.len)
+    if (!x->pending.len)
         return x->up_fin ? at_end(x) : STAY;
-    if (x->whole.len) {
-        if (buf_adds(&x->whole, data) != 0)
-            return too_large(x);
-        data = buf_str(&x->whole);
-    }
+    if (stream_keep(&x->events, &x->mem) != 0)
+        return too_large(x);
+    buf_shift(&x->whole, x->chunk_used);
+    x->chunk_used = 0;
+    if (buf_adds(&x->whole, x->pending) != 0)
+        return too_large(x);
     x->pending = STR_NONE;
-    return ask_data(x, (tp_frame){.data = data});
-}
-
-static int keep_unused(exchange *x)
-{
-    const tp_frame *f = &x->env->frame;
-    if (f->data.ptr == x->whole.ptr)
-        x->chunk_used = f->used;
-    else if (f->used < f->data.len)
-        return buf_adds(&x->whole, str_skip(f->data, f->used));
-    return 0;
+    return ask_data(x, (tp_frame){.data = buf_str(&x->whole)});
 }
 
 int dispatch_on_flow(exchange *x, const dispatch_input *in)
@@ -360,9 +372,15 @@ int dispatch_on_data(exchange *x, const dispatch_input *in)
         dispatch_fault_of(x, TP_ERR_UPSTREAM, "its reply is not in the form of its API");
         return dispatch_attempt_failed(x, TP_ERR_UPSTREAM);
     }
-    if (x->framing == TP_CHUNKS && keep_unused(x) != 0)
-        return too_large(x);
+    if (x->framing == TP_CHUNKS)
+        x->chunk_used = TP_MIN(x->env->frame.used, x->whole.len);
     return take_events(x);
+}
+
+static int was_cut(exchange *x)
+{
+    dispatch_fault_of(x, TP_ERR_UPSTREAM, "its reply was cut off before its end");
+    return dispatch_attempt_failed(x, FAULT_CUT);
 }
 
 int dispatch_on_rendered(exchange *x, const dispatch_input *in)
@@ -370,33 +388,40 @@ int dispatch_on_rendered(exchange *x, const dispatch_input *in)
     (void)in;
     if (dispatch_call_failed(x)) {
         dispatch_drop_render(x);
-        x->fault = (profile_error){.status = 500,
-                                   .message = STR("The endpoint's plugin could not write the "
-                                                  "reply.")};
-        x->tally.terminal = STREAM_ERROR;
-        return dispatch_answer_fault(x);
+        return dispatch_unrendered(x);
     }
     dispatch_take_render(x);
     stream_clear(&x->events);
-    return x->tally.terminal != STREAM_OPEN ? dispatch_settle(x) : ST_FLOW;
+    if (x->tally.terminal != STREAM_OPEN)
+        return dispatch_settle(x);
+    return x->used == ALL_ENDED ? was_cut(x) : ST_FLOW;
+}
+
+/* CALL end wants another step: what it emitted stays, and build is asked again. */
+static int next_step(exchange *x)
+{
+    plug_out *o = &x->env->out;
+    const tp_event *terminal;
+    uint32_t n = sort_events(x, o->events, o->event_count, &terminal);
+    if (hold_events(x, o->events, n) != 0)
+        return too_large(x);
+    stream_step(&x->tally);
+    x->step++;
+    x->up_fin = x->used = 0;
+    return dispatch_next_step(x);
 }
 
 int dispatch_on_ended(exchange *x, const dispatch_input *in)
 {
     (void)in;
-    if (x->env->iv.status == TP_AGAIN && !x->committed && x->up_fin == 1 && x->step < 16) {
-        stream_step(&x->tally);
-        x->step++;
-        x->up_fin = x->used = 0;
-        return dispatch_next_step(x);
-    }
+    if (x->env->iv.status == TP_AGAIN && !x->committed && x->up_fin == 1 && x->step < MAX_STEPS)
+        return next_step(x);
     if (!dispatch_call_failed(x) && x->env->out.event_count) {
         int next = take_events(x);
         if (x->tally.terminal != STREAM_OPEN || next != ST_FLOW)
             return next;
     }
-    dispatch_fault_of(x, TP_ERR_UPSTREAM, "its reply was cut off before its end");
-    return dispatch_attempt_failed(x, FAULT_CUT);
+    return was_cut(x);
 }
 
 /* ---- An upstream's error reply. */

@@ -133,11 +133,27 @@ int dispatch_on_managed(exchange *x, const dispatch_input *in)
     plug_out_header(env->scratch, &env->client, STR("Content-Type"), str_of(in->what));
     plug_out_write(env->scratch, &env->client, in->bytes, 1);
     env->client.http_status = in->code;
+    x->outcome = in->code >= 400 ? SETTLE_FAILED : SETTLE_COMPLETED;
     dispatch_take_render(x);
     return dispatch_finish(x);
 }
 
 /* ---- Body. */
+
+static int is_hint(const conf_surface *s, const tp_doc *d, uint32_t key)
+{
+    for (uint32_t i = 0; i < s->hints_count; i++)
+        if (json_string_is(d, key, s->hints_keys[i]))
+            return 1;
+    return 0;
+}
+
+static size_t skip_space(const char *p, size_t at, size_t end)
+{
+    while (at < end && memchr(" \t\r\n", p[at], 4))
+        at++;
+    return at;
+}
 
 /* Removes the hints members from the text, with the comma that belonged to them; the text is the
  * exchange's own copy. The number that were cut. */
@@ -145,35 +161,32 @@ static int cut_hints(exchange *x, tp_str *text, const tp_doc *d)
 {
     const conf_surface *s = x->route->surface;
     char *base = (char *)(uintptr_t)text->ptr;
+    size_t out = 0, in = 0; /* what was kept of base[0, in) lies in base[0, out) */
     int cuts = 0;
-    size_t shift = 0;
     if (!s || !s->hints_count || json_kind(d, 0) != TP_OBJECT)
         return 0;
-    /* Members in text order; each cut moves the rest down, so later places move by shift. */
     for (uint32_t key = 1; key < d->count; key = d->tokens[key + 1].next) {
         const tp_token *k = &d->tokens[key], *v = &d->tokens[key + 1];
-        int hit = 0;
-        for (uint32_t i = 0; i < s->hints_count && !hit; i++)
-            hit = json_string_is(d, key, s->hints_keys[i]);
-        if (!hit)
+        if (!is_hint(s, d, key)) /* what is yet to be compared has not been moved */
             continue;
-        size_t from = k->at - shift, to = v->at + v->len - shift, end = text->len;
-        size_t after = to;
-        while (after < end && memchr(" \t\r\n", base[after], 4))
-            after++;
-        if (after < end && base[after] == ',') { /* its own comma goes */
-            to = after + 1;
+        memmove(base + out, base + in, k->at - in);
+        out += k->at - in;
+        in = (size_t)v->at + v->len;
+        size_t after = skip_space(base, in, text->len);
+        if (after < text->len && base[after] == ',') { /* its own comma goes */
+            in = after + 1;
         } else { /* the last member: the comma before it goes */
-            size_t before = from;
+            size_t before = out;
             while (before > 0 && memchr(" \t\r\n", base[before - 1], 4))
                 before--;
             if (before > 0 && base[before - 1] == ',')
-                from = before - 1;
+                out = before - 1;
         }
-        memmove(base + from, base + to, end - to);
-        text->len -= to - from;
-        shift += to - from;
         cuts++;
+    }
+    if (cuts) {
+        memmove(base + out, base + in, text->len - in);
+        text->len -= in - out;
     }
     return cuts;
 }
@@ -187,16 +200,23 @@ static int scan_body(exchange *x, tp_str body, tp_doc *d, int *next)
         rc = json_scan_doc(text, &x->env->scratch->tape, &x->req, d, &je);
     if (rc == 0)
         return 0;
-    tp_str why = rc == TP_E_NOMEM || rc == JSON_E_NOMEM
+    /* JSON_E_ and TP_E_ share numbers: what the scanner says is in je. */
+    int nomem = je.code == 0 || je.code == JSON_E_NOMEM;
+    tp_str why = nomem
                      ? STR("The request is too large to be held in memory now; try again later.")
                      : arena_printf(&x->mem, "The request body is not valid JSON: %s (line %u, "
                                              "column %u).", je.what ? je.what : "", je.line,
                                     je.column);
-    if (rc == TP_E_NOMEM || rc == JSON_E_NOMEM)
+    if (nomem)
         *next = dispatch_fail(x, 503, STR_NONE, STR_NONE, why, STR_NONE);
     else
         *next = dispatch_fail(x, 400, STR_NONE, STR_NONE, why, STR("invalid_json"));
     return 1;
+}
+
+static int out_of_memory(exchange *x)
+{
+    return dispatch_fail(x, 503, STR_NONE, STR_NONE, STR("The gateway is out of memory."), STR_NONE);
 }
 
 static int body_failed(exchange *x, const dispatch_input *in)
@@ -227,8 +247,7 @@ int dispatch_on_body(exchange *x, const dispatch_input *in)
     uint32_t size = x->route->plugin->endpoint->state_size;
     x->endpoint_state = size ? arena_zalloc(&x->mem, size) : NULL;
     if (!r || (size && !x->endpoint_state))
-        return dispatch_fail(x, 503, STR_NONE, STR_NONE, STR("The gateway is out of memory."),
-                             STR_NONE);
+        return out_of_memory(x);
     *r = (tp_request){.size = sizeof(*r),
                       .method = x->head->method_text,
                       .path = x->head->path,
@@ -250,8 +269,7 @@ static int plugin_refused(exchange *x, const char *fallback)
     if (st == TP_E_INPUT || st == TP_E_UNSUPPORTED)
         return dispatch_fail(x, 400, STR_NONE, o->fail_param, why, STR_NONE);
     if (st == TP_E_NOMEM)
-        return dispatch_fail(x, 503, STR_NONE, STR_NONE, STR("The gateway is out of memory."),
-                             STR_NONE);
+        return out_of_memory(x);
     return dispatch_fail(x, 500, STR_NONE, STR_NONE, why, STR_NONE);
 }
 
@@ -267,7 +285,33 @@ static int take_new_body(exchange *x, tp_doc *into)
         memcpy(p + text.len, o->segs[i].ptr, o->segs[i].len);
         text.len += o->segs[i].len;
     }
-    return json_scan_doc(text, &x->env->scratch->tape, &x->req, into, NULL);
+    json_error je = {0};
+    if (json_scan_doc(text, &x->env->scratch->tape, &x->req, into, &je) == 0)
+        return 0;
+    return je.code == 0 || je.code == JSON_E_NOMEM ? TP_E_NOMEM : TP_E_INTERNAL;
+}
+
+/* The operation outlives this run; strings that parse made do not. */
+static int own_operation(exchange *x)
+{
+    const plug_out *o = &x->env->out;
+    tp_str *strings[] = {&x->op.format, &x->op.model, &x->op.user};
+    for (size_t i = 0; i < TP_COUNT(strings); i++) {
+        if (!strings[i]->len)
+            continue;
+        *strings[i] = arena_str(&x->req, *strings[i]);
+        if (!strings[i]->ptr)
+            return TP_E_NOMEM;
+    }
+    tp_header *h = arena_dup(&x->req, o->headers, o->header_count * sizeof(*h));
+    for (uint32_t i = 0; h && i < o->header_count; i++) {
+        h[i].name = arena_str(&x->req, h[i].name);
+        h[i].value = arena_str(&x->req, h[i].value);
+        if (!h[i].name.ptr || !h[i].value.ptr)
+            return TP_E_NOMEM;
+    }
+    x->op.headers = (tp_list){h, o->header_count, sizeof(*h)};
+    return h ? 0 : TP_E_NOMEM;
 }
 
 int dispatch_on_parsed(exchange *x, const dispatch_input *in)
@@ -276,7 +320,10 @@ int dispatch_on_parsed(exchange *x, const dispatch_input *in)
     (void)in;
     if (dispatch_call_failed(x))
         return plugin_refused(x, "The request is not one that this endpoint takes.");
-    if (x->env->out.seg_count && take_new_body(x, &x->op.body) != 0)
+    int rc = x->env->out.seg_count ? take_new_body(x, &x->op.body) : 0;
+    if (rc == TP_E_NOMEM || own_operation(x) != 0)
+        return out_of_memory(x);
+    if (rc != 0)
         return dispatch_fail(x, 500, STR_NONE, STR_NONE,
                              STR("The endpoint plugin wrote a body that is not valid JSON."),
                              STR_NONE);
@@ -285,21 +332,17 @@ int dispatch_on_parsed(exchange *x, const dispatch_input *in)
     if (admit_model(&x->who, x->op.model, &x->mem, &e) != 0 ||
         route_candidates(x->world, x->route->surface, &x->op, x->env->live, &x->req, &x->plan, &e))
         return dispatch_fail_with(x, &e);
-    for (uint32_t i = 0; i < x->plan.candidate_count; i++)
-        x->plan.candidates[i].cost = settle_hold(x->plan.of[i], &x->op);
     /* What parse emitted is the prompt; its bytes last for this run, and so does the question. */
     x->op.prompt =
         (tp_list){x->env->out.events, x->env->out.event_count, sizeof(tp_event)};
-    if (!x->plan.strategy) { /* as configured */
-        x->env->iv.status = TP_OK;
-        x->env->iv.order_count = 0;
+    for (uint32_t i = 0; i < x->plan.candidate_count; i++)
+        x->plan.candidates[i].cost = settle_hold(x->plan.of[i], &x->op);
+    if (!x->plan.strategy) /* as configured */
         return dispatch_on_ranked(x, NULL);
-    }
     tp_rank *order = arena_zalloc(&x->env->scratch->mem,
                                   x->plan.candidate_count * sizeof(*order));
     if (!order)
-        return dispatch_fail(x, 503, STR_NONE, STR_NONE, STR("The gateway is out of memory."),
-                             STR_NONE);
+        return out_of_memory(x);
     x->env->iv.operation = &x->op;
     x->env->iv.list =
         (tp_list){x->plan.candidates, x->plan.candidate_count, sizeof(tp_candidate)};
@@ -308,16 +351,27 @@ int dispatch_on_parsed(exchange *x, const dispatch_input *in)
     return dispatch_ask_call(x, PLUG_RANK, x->plan.strategy, NULL, 0, ST_RANKED);
 }
 
+/* The most that any deployment of the plan may cost: what is held. */
+static int64_t most_of_plan(const route_plan *p)
+{
+    int64_t most = 0;
+    for (uint32_t i = 0; i < p->order_count; i++)
+        for (uint32_t k = 0; k < p->candidate_count; k++)
+            if (p->of[k] == p->order[i])
+                most = TP_MAX(most, p->candidates[k].cost);
+    return most;
+}
+
 int dispatch_on_ranked(exchange *x, const dispatch_input *in)
 {
     profile_error e;
     (void)in;
     x->op.prompt = (tp_list){0};
-    if (route_ranked(&x->plan, &x->env->iv, (uint32_t)x->world->conf->routing.max_attempts, &x->req,
-                     &e) != 0)
+    if (route_ranked(&x->plan, x->plan.strategy ? &x->env->iv : NULL,
+                     (uint32_t)x->world->conf->routing.max_attempts, &x->req, &e) != 0)
         return dispatch_fail_with(x, &e);
-    for (uint32_t i = 0; i < x->plan.order_count; i++)
-        x->cost_nano = TP_MAX(x->cost_nano, settle_hold(x->plan.order[i], &x->op));
+    x->cost_nano = most_of_plan(&x->plan);
+    dispatch_name_reply(x); /* hold and ledger entry are named by it */
     x->asking = ASK_HOLD;
     x->after_ask = ST_HELD;
     return STAY;
