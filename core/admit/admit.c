@@ -65,8 +65,10 @@ int admit_check(const world *w, const world_route *r, const http_head *h, admit_
         if (who->key || r->is_public) /* a wrong key on a public path is as none */
             return 0;
         if (!secret.ptr)
-            return refuse(r, STR("Malformed Authorization header. Send it once, as "
-                                 "'Authorization: Bearer <key>'."), e);
+            return refuse(r,
+                          STR("Malformed Authorization header. Send it once, as "
+                              "'Authorization: Bearer <key>'."),
+                          e);
         return refuse(r, STR("Invalid API key."), e);
     }
     if (r->is_public)

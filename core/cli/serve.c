@@ -221,7 +221,7 @@ static void close_sinks(app *a)
     for (uint32_t i = 0; a->sinks && i < a->workers; i++) {
         if (a->sinks[i].access)
             access_writer_free(a->sinks[i].access);
-        if (store_meter_flush(&a->sinks[i].meter) != 0)
+        if (store_meter_finish(&a->sinks[i].meter, 5000) != 0)
             log_line(&a->log, LOG_ERROR, "usage totals of the last seconds could not be stored");
         store_meter_free(&a->sinks[i].meter);
     }

@@ -95,8 +95,9 @@ static int add_model(buf *b, const world_model *m, const world_deployment *d)
     const conf_model *c = m->conf;
     int rc = buf_adds(b, STR("{\"id\":"));
     rc = rc ? rc : buf_json_string(b, c->id);
-    rc = rc ? rc : buf_printf(b, ",\"object\":\"model\",\"created\":%lld",
-                              (long long)TP_MAX(c->created, 0));
+    rc = rc ? rc
+            : buf_printf(b, ",\"object\":\"model\",\"created\":%lld",
+                         (long long)TP_MAX(c->created, 0));
     rc = rc ? rc : add_pair(b, "owned_by", c->owned_by);
     rc = rc ? rc : buf_adds(b, STR(",\"permission\":[]"));
     rc = rc ? rc : add_pair(b, "root", c->id);
@@ -134,8 +135,8 @@ static int model_not_found(const world_route *r, tp_str shown, manage_reply *out
     char text[400];
     int n = snprintf(text, sizeof(text), "Model '%.*s' not found or not active.",
                      STR_ARG(profile_shown(shown)));
-    profile_error e = {.status = 404, .code = STR("model_not_found"),
-                       .message = str_make(text, (size_t)n)};
+    profile_error e = {
+        .status = 404, .code = STR("model_not_found"), .message = str_make(text, (size_t)n)};
     out->status = 404;
     return profile_write_error(r->surface, &e, &out->body);
 }

@@ -1,8 +1,8 @@
 /* The file, the writer thread, and the workers' buffers.
  *
- * A worker fills one buffer while the writer has the other. All hand-overs go through the log's mutex,
- * twice a buffer; a worker that finds the other buffer still away goes on filling its own, and drops
- * lines when that is full. */
+ * A worker fills one buffer while the writer has the other. All hand-overs go through the log's
+ * mutex, twice a buffer; a worker that finds the other buffer still away goes on filling its own,
+ * and drops lines when that is full. */
 #include "observe/access.h"
 
 #include <errno.h>
@@ -25,9 +25,9 @@ struct access_writer { /* everything but busy and next: the worker's alone */
     access_log *log;
     access_writer *next; /* under the mutex */
     page pages[2];
-    uint32_t filling;    /* index of the worker's page; the other one is the writer's while busy */
-    uint32_t busy;       /* under the mutex: the other page waits to be written or is being written */
-    uint64_t dropped;    /* since the last line that said so */
+    uint32_t filling; /* index of the worker's page; the other one is the writer's while busy */
+    uint32_t busy;    /* under the mutex: the other page waits to be written or is being written */
+    uint64_t dropped; /* since the last line that said so */
     int64_t last_ms;
 };
 

@@ -1,8 +1,10 @@
-/* One line of the access log. On the path of every request: formatted by hand, under a microsecond. */
+/* One line of the access log. On the path of every request: formatted by hand, under a microsecond.
+ */
 #include "base/str.h"
 #include "observe/access_int.h"
 
-/* Longest part of a name or path that is logged; what is cut ends in U+FFFD when a character was. */
+/* Longest part of a name or path that is logged; what is cut ends in U+FFFD when a character was.
+ */
 #define FIELD_MAX 512u
 
 static tp_str field(tp_str s)

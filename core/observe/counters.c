@@ -134,8 +134,9 @@ static int histogram(const observe *o, buf *b, const char *name, const char *hel
                         (unsigned long long)sum);
     }
     (void)snprintf(sum_name, sizeof(sum_name), "%s_sum", name);
-    rc = rc ? rc : decimal(b, sum_name, total(o, offset + offsetof(counters_histogram, sum_us)),
-                           1000000);
+    rc =
+        rc ? rc
+           : decimal(b, sum_name, total(o, offset + offsetof(counters_histogram, sum_us)), 1000000);
     return rc ? rc : buf_printf(b, "turnpike_%s_count %llu\n", name, (unsigned long long)sum);
 }
 
@@ -160,7 +161,8 @@ int observe_render_metrics(const observe *o, const observe_extra *x, buf *out)
     } plain[] = {
         {"streams_total", "counter", "Finished exchanges that were streamed.",
          offsetof(counters, streams)},
-        {"request_bytes_total", "counter", "Bytes of request bodies.", offsetof(counters, bytes_in)},
+        {"request_bytes_total", "counter", "Bytes of request bodies.",
+         offsetof(counters, bytes_in)},
         {"response_bytes_total", "counter", "Bytes of response bodies.",
          offsetof(counters, bytes_out)},
         {"upstream_attempts_total", "counter", "Attempts at upstreams.",
@@ -172,7 +174,8 @@ int observe_render_metrics(const observe *o, const observe_extra *x, buf *out)
         {"fallbacks_total", "counter", "Moves to another deployment after a failure.",
          offsetof(counters, fallbacks)},
         {"exchanges_active", "gauge", "Exchanges in flight.", offsetof(counters, active)},
-        {"connections_active", "gauge", "Client connections open.", offsetof(counters, connections)},
+        {"connections_active", "gauge", "Client connections open.",
+         offsetof(counters, connections)},
         {"connections_accepted_total", "counter", "Client connections taken.",
          offsetof(counters, accepted)},
         {"connections_refused_total", "counter", "Client connections refused by a limit.",
@@ -184,26 +187,33 @@ int observe_render_metrics(const observe *o, const observe_extra *x, buf *out)
     };
     int rc = labelled(o, out, "requests_total", "Finished exchanges by status class.", "status",
                       classes, TP_COUNT(classes), offsetof(counters, status));
-    rc = rc ? rc : labelled(o, out, "outcomes_total", "Finished exchanges by outcome.", "outcome",
-                            outcomes, TP_COUNT(outcomes), offsetof(counters, outcome));
-    rc = rc ? rc : labelled(o, out, "units_total", "Units used, by class.", "unit", unit_names,
-                            COUNTERS_UNITS, offsetof(counters, units));
+    rc = rc ? rc
+            : labelled(o, out, "outcomes_total", "Finished exchanges by outcome.", "outcome",
+                       outcomes, TP_COUNT(outcomes), offsetof(counters, outcome));
+    rc = rc ? rc
+            : labelled(o, out, "units_total", "Units used, by class.", "unit", unit_names,
+                       COUNTERS_UNITS, offsetof(counters, units));
     for (uint32_t i = 0; rc == 0 && i < TP_COUNT(plain); i++)
         rc = one(out, plain[i].name, plain[i].type, plain[i].help, total(o, plain[i].offset));
     rc = rc ? rc : head(out, "cost_dollars_total", "counter", "What finished exchanges cost.");
-    rc = rc ? rc : decimal(out, "cost_dollars_total", total(o, offsetof(counters, cost_nano)),
-                           1000000000);
-    rc = rc ? rc : histogram(o, out, "request_seconds", "Time of a whole exchange.",
-                             offsetof(counters, latency));
-    rc = rc ? rc : histogram(o, out, "first_token_seconds", "Time to the first token.",
-                             offsetof(counters, first_token));
+    rc = rc ? rc
+            : decimal(out, "cost_dollars_total", total(o, offsetof(counters, cost_nano)),
+                      1000000000);
+    rc = rc ? rc
+            : histogram(o, out, "request_seconds", "Time of a whole exchange.",
+                        offsetof(counters, latency));
+    rc = rc ? rc
+            : histogram(o, out, "first_token_seconds", "Time to the first token.",
+                        offsetof(counters, first_token));
     if (rc == 0 && x) {
         rc = one(out, "access_log_dropped_total", "counter", "Access log lines lost.",
                  x->access_dropped);
-        rc = rc ? rc : one(out, "store_healthy", "gauge", "1: the store takes what it is given.",
-                           x->store_healthy);
-        rc = rc ? rc : one(out, "world_serial", "gauge", "Which reload made the configuration in force.",
-                           x->world_serial);
+        rc = rc ? rc
+                : one(out, "store_healthy", "gauge", "1: the store takes what it is given.",
+                      x->store_healthy);
+        rc = rc ? rc
+                : one(out, "world_serial", "gauge", "Which reload made the configuration in force.",
+                      x->world_serial);
         rc = rc ? rc : head(out, "start_time_seconds", "gauge", "Start of the process, Unix time.");
         rc = rc ? rc : decimal(out, "start_time_seconds", (uint64_t)x->started_unix_ms, 1000);
     }

@@ -4,8 +4,8 @@
 #include "base/hash.h"
 #include "route/route.h"
 
-/* How far a key may lie from its place. At half load runs are far shorter; in a full table this keeps
- * a look-up from walking all of it. */
+/* How far a key may lie from its place. At half load runs are far shorter; in a full table this
+ * keeps a look-up from walking all of it. */
 #define MAX_PROBES 64u
 
 struct route_table {

@@ -9,7 +9,8 @@
 
 static int out_of_memory(profile_error *e)
 {
-    *e = (profile_error){.status = 503, .message = STR("The gateway is out of memory; try again later.")};
+    *e = (profile_error){.status = 503,
+                         .message = STR("The gateway is out of memory; try again later.")};
     return -1;
 }
 
@@ -25,9 +26,9 @@ static int refuse(profile_error *e, int32_t status, tp_str code, tp_str message)
 static int refuse_unknown(const conf_surface *s, tp_str model, arena *a, profile_error *e)
 {
     int32_t status = s && s->unknown_model_status ? s->unknown_model_status : 404;
-    return refuse(e, status, STR("model_not_found"),
-                  arena_printf(a, "Model '%.*s' not found or not active.",
-                               STR_ARG(profile_shown(model))));
+    return refuse(
+        e, status, STR("model_not_found"),
+        arena_printf(a, "Model '%.*s' not found or not active.", STR_ARG(profile_shown(model))));
 }
 
 static tp_str why_not(const world_provider *p, arena *a)
@@ -47,8 +48,8 @@ static int refuse_inactive(tp_str model, const world_deployment *d, uint32_t cou
 {
     const world_provider *said[MAX_REASONS];
     uint32_t n = 0;
-    tp_str text = arena_printf(a, "Model '%.*s' has no active providers",
-                               STR_ARG(profile_shown(model)));
+    tp_str text =
+        arena_printf(a, "Model '%.*s' has no active providers", STR_ARG(profile_shown(model)));
     for (uint32_t i = 0; i < count && text.ptr; i++) {
         uint32_t k = 0;
         while (k < n && said[k] != d[i].provider)
@@ -85,16 +86,17 @@ static int refuse_needs(tp_str model, uint64_t lacking, arena *a, profile_error 
     for (uint32_t i = 0; catalog_capability(i).bit && list.ptr; i++) {
         catalog_cap c = catalog_capability(i);
         if (lacking & c.bit)
-            list = arena_printf(a, "%.*s%s%.*s", STR_ARG(list), list.len ? ", " : "",
-                                STR_ARG(c.name));
+            list =
+                arena_printf(a, "%.*s%s%.*s", STR_ARG(list), list.len ? ", " : "", STR_ARG(c.name));
     }
     if (!list.ptr)
         return out_of_memory(e);
     if (!list.len)
         list = STR("a capability unknown to this gateway");
     refuse(e, 400, STR("capability_not_supported"),
-           arena_printf(a, "Model '%.*s' has no active provider that offers what this request "
-                           "needs: %.*s. Choose another model or leave that out.",
+           arena_printf(a,
+                        "Model '%.*s' has no active provider that offers what this request "
+                        "needs: %.*s. Choose another model or leave that out.",
                         STR_ARG(profile_shown(model)), STR_ARG(list)));
     if (e->status == 400)
         e->param = STR("model");

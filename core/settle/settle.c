@@ -3,8 +3,8 @@
 #include "base/str.h"
 #include "catalog/catalog.h"
 
-/* More than an amount can be is as good as any more: capped here, sums of some dozen amounts stay far
- * from the end of 128 bits. */
+/* More than an amount can be is as good as any more: capped here, sums of some dozen amounts stay
+ * far from the end of 128 bits. */
 static money_exact amount(int64_t count, int64_t price)
 {
     const money_exact cap = (money_exact)INT64_MAX * 1000000;
@@ -62,12 +62,12 @@ static int64_t output_most(const world_deployment *d, const tp_operation *op)
 /* What parse said that other units (images, seconds) may come to. */
 static money_exact announced(const world_deployment *d, const tp_list *events)
 {
-    static const tp_str by_tokens[] = {{"prompt", 6}, {"cache_read", 10}, {"cache_write", 11},
-                                       {"completion", 10}, {"reasoning", 9}, {"request", 7}};
+    static const tp_str by_tokens[] = {{"prompt", 6},      {"cache_read", 10}, {"cache_write", 11},
+                                       {"completion", 10}, {"reasoning", 9},   {"request", 7}};
     money_exact sum = 0;
     for (uint32_t i = 0; i < events->count; i++) {
-        const tp_event *e =
-            (const tp_event *)(const void *)((const char *)events->ptr + (size_t)i * events->stride);
+        const tp_event *e = (const tp_event *)(const void *)((const char *)events->ptr +
+                                                             (size_t)i * events->stride);
         if (e->kind != TP_EV_USAGE)
             continue;
         int known = 0;

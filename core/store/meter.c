@@ -23,6 +23,14 @@ int store_meter_flush(store_meter *m)
     return 0;
 }
 
+int store_meter_finish(store_meter *m, int64_t timeout_ms)
+{
+    if (store_meter_flush(m) == 0)
+        return 0;
+    m->port->drain(m->port->self, timeout_ms); /* more workers than the queue has places */
+    return store_meter_flush(m);
+}
+
 void store_meter_tick(store_meter *m, tp_now now)
 {
     if (now.unix_ms < m->next_ms && m->next_ms - now.unix_ms <= STORE_EVERY_MS)

@@ -24,7 +24,7 @@ typedef struct sql_store {
     store_tally *queue[QUEUE];
     uint32_t queued;
     int stop;
-    int writing;      /* the writer holds rows that are not stored yet */
+    int writing; /* the writer holds rows that are not stored yet */
     int failing;
     char why[200];
 } sql_store;

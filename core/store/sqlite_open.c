@@ -101,11 +101,12 @@ static int version_of(sql_db *d, const char *path, int64_t *version, tp_error *e
     if (number(d, "SELECT version FROM schema_version", version) < 0)
         return fail(d, path, "has no readable schema version", err);
     if (*version > NEWEST)
-        return tp_error_set(err, TP_ERROR_IO,
-                            "store %s: written by a newer version of the gateway (schema %lld, this "
-                            "one knows up to %lld); start that version, or give store.path another "
-                            "file",
-                            path, (long long)*version, (long long)NEWEST);
+        return tp_error_set(
+            err, TP_ERROR_IO,
+            "store %s: written by a newer version of the gateway (schema %lld, this "
+            "one knows up to %lld); start that version, or give store.path another "
+            "file",
+            path, (long long)*version, (long long)NEWEST);
     return 0;
 }
 
@@ -148,8 +149,8 @@ static int migrate(sql_db *d, const char *path, tp_error *err)
 static int connect(sql_db *d, const char *path, int flags, tp_error *err)
 {
     /* A small footprint matters more than speed here: a few rows every few seconds. */
-    int rc = sqlite3_open_v2(path, &d->db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE,
-                             NULL);
+    int rc =
+        sqlite3_open_v2(path, &d->db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE, NULL);
     if (rc != SQLITE_OK) {
         rc = fail(d, path, "cannot be opened", err);
         sql_close(d);

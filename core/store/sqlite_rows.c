@@ -9,7 +9,7 @@ static int prepare(sql_db *d, sqlite3_stmt **s, const char *sql)
     if (*s)
         return 0;
     return sqlite3_prepare_v3(d->db, sql, -1, SQLITE_PREPARE_PERSISTENT, s, NULL) == SQLITE_OK ? 0
-                                                                                             : -1;
+                                                                                               : -1;
 }
 
 static int prepare_all(sql_db *d)
@@ -25,8 +25,9 @@ static int prepare_all(sql_db *d)
                 " ON CONFLICT DO UPDATE SET count = count + excluded.count") < 0 ||
         prepare(d, &d->day_rows, "SELECT count(*) FROM usage_total WHERE day = ?") < 0)
         return -1;
-    return prepare(d, &d->known, "SELECT 1 FROM usage_total"
-                                 " WHERE day = ? AND key = ? AND model = ? AND provider = ?");
+    return prepare(d, &d->known,
+                   "SELECT 1 FROM usage_total"
+                   " WHERE day = ? AND key = ? AND model = ? AND provider = ?");
 }
 
 static void bind_text(sqlite3_stmt *s, int at, tp_str t)

@@ -68,7 +68,9 @@ void store_meter_init(store_meter *m, store_port *port);
 void store_meter_add(store_meter *m, const settle_record *r); /* [loop] */
 /* Hands over when it is time; called by the worker about once a second. [loop] */
 void store_meter_tick(store_meter *m, tp_now now);
-/* Hands over now: 0, or -1 (no room; what is counted stays). At the end, before port->close. */
+/* Hands over now: 0, or -1 (no room; what is counted stays). [loop] */
 int store_meter_flush(store_meter *m);
+/* At the end, before port->close: hands over, waiting for room for timeout_ms. 0, or -1. [load] */
+int store_meter_finish(store_meter *m, int64_t timeout_ms);
 void store_meter_free(store_meter *m);
 #endif

@@ -29,7 +29,7 @@ static int plugin_path(const conf *c, tp_str name, arena *a, tp_str *path)
     return access(path->ptr, R_OK) == 0;
 }
 
-typedef struct use { /* of a plugin: what a snippet says */
+typedef struct use {  /* of a plugin: what a snippet says */
     const char *what; /* "provider" */
     uint32_t kind;    /* PLUG_KIND_ */
     tp_str name, path;
@@ -50,14 +50,15 @@ static int create(world_build *b, const use *u, const plug_instance **out)
         return world_fail(b->err, u->place, "%s '%.*s': %s", u->what, STR_ARG(u->name), why.text);
     const plug_manifest *m = plug_image_manifest(image);
     if (!(m->kinds & u->kind))
-        return world_fail(b->err, u->place,
-                          "%s '%.*s': the plugin %.*s (%.*s) is no %s; name another one in \"plugin\"",
-                          u->what, STR_ARG(u->name), STR_ARG(m->id), STR_ARG(u->path), u->what);
+        return world_fail(
+            b->err, u->place,
+            "%s '%.*s': the plugin %.*s (%.*s) is no %s; name another one in \"plugin\"", u->what,
+            STR_ARG(u->name), STR_ARG(m->id), STR_ARG(u->path), u->what);
     if (conf_check_options(&m->options_schema, u->options, *u->options_place, &why) < 0)
         return tp_error_set(b->err, TP_ERROR_CONFIG, "%s", why.text); /* it has the place */
     if (plug_create(image, u->name, u->options, &made, &why) < 0)
-        return world_fail(b->err, u->options_place->file ? u->options_place : u->place, "%s '%.*s': %s",
-                          u->what, STR_ARG(u->name), why.text);
+        return world_fail(b->err, u->options_place->file ? u->options_place : u->place,
+                          "%s '%.*s': %s", u->what, STR_ARG(u->name), why.text);
     w->instances[w->instance_count++] = made;
     *out = made;
     return 0;
@@ -80,8 +81,8 @@ static int build_providers(world_build *b)
             world_origin(&wp->origin, p->base_url, p, &w->mem, &why) < 0)
             return world_fail(b->err, p->options_place.file ? &p->options_place : &p->place,
                               "provider '%.*s': %s", STR_ARG(p->name), why.text);
-        use u = {"provider", PLUG_KIND_PROVIDER, p->name, STR_NONE,
-                 &p->options, &p->place, &p->options_place};
+        use u = {"provider",  PLUG_KIND_PROVIDER, p->name,          STR_NONE,
+                 &p->options, &p->place,          &p->options_place};
         if (!wanted || !plugin_path(c, p->plugin, &w->mem, &u.path))
             continue;
         if (create(b, &u, &wp->plugin) < 0)
@@ -96,8 +97,8 @@ static int build_endpoints(world_build *b)
     const conf *c = b->w->conf;
     for (uint32_t i = 0; i < c->endpoint_count; i++) {
         const conf_endpoint *p = &c->endpoints[i];
-        use u = {"endpoint", PLUG_KIND_ENDPOINT, p->name, STR_NONE,
-                 &p->options, &p->place, &p->options_place};
+        use u = {"endpoint",  PLUG_KIND_ENDPOINT, p->name,          STR_NONE,
+                 &p->options, &p->place,          &p->options_place};
         if (p->enabled && plugin_path(c, p->plugin, &b->w->mem, &u.path) &&
             create(b, &u, &b->endpoints[i]) < 0)
             return TP_ERROR_CONFIG;
@@ -127,8 +128,8 @@ static int build_strategies(world_build *b)
     const conf *c = b->w->conf;
     for (uint32_t i = 0; i < c->strategy_count; i++) {
         const conf_strategy *p = &c->strategies[i];
-        use u = {"strategy", PLUG_KIND_STRATEGY, p->name, STR_NONE,
-                 &p->options, &p->place, &p->options_place};
+        use u = {"strategy",  PLUG_KIND_STRATEGY, p->name,          STR_NONE,
+                 &p->options, &p->place,          &p->options_place};
         if (!p->enabled || !plugin_path(c, p->plugin, &b->w->mem, &u.path))
             continue;
         if (create(b, &u, &b->strategies[i]) < 0)
@@ -139,8 +140,9 @@ static int build_strategies(world_build *b)
     if (!b->w->strategy && build_default_strategy(b) < 0)
         return TP_ERROR_CONFIG;
     if (!b->w->strategy)
-        log_line(b->log, LOG_INFO, "no routing strategy: candidates are tried in the order in which "
-                                   "they are configured");
+        log_line(b->log, LOG_INFO,
+                 "no routing strategy: candidates are tried in the order in which "
+                 "they are configured");
     return 0;
 }
 

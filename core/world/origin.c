@@ -7,8 +7,8 @@
 static int bad(tp_error *err, tp_str url, const char *why)
 {
     return tp_error_set(err, TP_ERROR_CONFIG,
-                        "base_url '%.*s' %s; write it as https://api.example.com/v1",
-                        STR_ARG(url), why);
+                        "base_url '%.*s' %s; write it as https://api.example.com/v1", STR_ARG(url),
+                        why);
 }
 
 /* Splits "host", "host:port" or "[v6]:port". */

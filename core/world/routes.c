@@ -22,10 +22,11 @@ static int add(world_build *b, tp_str path, const world_route *route)
                                                : NULL;
     tp_str where = other ? world_place(&w->mem, other) : STR("the gateway itself");
     tp_str mine = route_owner(r), theirs = route_owner(there);
-    return world_fail(b->err, at,
-                      "the path '%.*s' of surface '%.*s' is already served by surface '%.*s' (%.*s); "
-                      "give one of them another path",
-                      STR_ARG(path), STR_ARG(mine), STR_ARG(theirs), STR_ARG(where));
+    return world_fail(
+        b->err, at,
+        "the path '%.*s' of surface '%.*s' is already served by surface '%.*s' (%.*s); "
+        "give one of them another path",
+        STR_ARG(path), STR_ARG(mine), STR_ARG(theirs), STR_ARG(where));
 }
 
 static int add_endpoint(world_build *b, const conf_surface *s, tp_str name)
@@ -37,7 +38,10 @@ static int add_endpoint(world_build *b, const conf_surface *s, tp_str name)
             continue;
         if (!b->endpoints[i]) /* disabled, or its plugin is */
             return 0;
-        world_route r = {.kind = WORLD_ENDPOINT, .method = HTTP_POST, .surface = s, .endpoint = e,
+        world_route r = {.kind = WORLD_ENDPOINT,
+                         .method = HTTP_POST,
+                         .surface = s,
+                         .endpoint = e,
                          .plugin = b->endpoints[i]};
         return add(b, arena_printf(&b->w->mem, "%.*s%.*s", STR_ARG(s->base_path), STR_ARG(e->path)),
                    &r);
@@ -49,8 +53,8 @@ static int add_endpoint(world_build *b, const conf_surface *s, tp_str name)
 static int add_surface(world_build *b, const conf_surface *s)
 {
     arena *a = &b->w->mem;
-    world_route list = {.kind = WORLD_MODELS, .method = HTTP_GET, .surface = s,
-                        .is_public = s->models_public};
+    world_route list = {
+        .kind = WORLD_MODELS, .method = HTTP_GET, .surface = s, .is_public = s->models_public};
     world_route one = list;
     one.kind = WORLD_MODEL;
     if (add(b, arena_printf(a, "%.*s/models", STR_ARG(s->base_path)), &list) < 0 ||

@@ -57,12 +57,12 @@ static void keys_that_pass(void **state)
 
 static void keys_that_do_not(void **state)
 {
-    static const char *const malformed[] = {"", "Bearer", "Bearer ", "Basic dXNlcjpw", SECRET,
-                                            "Bearer" SECRET, "Bearer a b", "Bearer\t" SECRET};
-    static const char *const wrong[] = {"Bearer sk-first-0123456789abcdeF",
-                                        "Bearer sk-first-0123456789abcde",
-                                        "Bearer sk-first-0123456789abcdef0",
-                                        "Bearer sk-third-0123456789abcdef", "Bearer x"};
+    static const char *const malformed[] = {
+        "",     "Bearer",        "Bearer ",    "Basic dXNlcjpw",
+        SECRET, "Bearer" SECRET, "Bearer a b", "Bearer\t" SECRET};
+    static const char *const wrong[] = {
+        "Bearer sk-first-0123456789abcdeF", "Bearer sk-first-0123456789abcde",
+        "Bearer sk-first-0123456789abcdef0", "Bearer sk-third-0123456789abcdef", "Bearer x"};
     af f;
     af_begin(&f, state);
     assert_int_equal(check(&f, f.r, NULL, 0), -1);

@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include "base/str.h"
@@ -48,9 +49,14 @@ static void prices_print_exactly(void **state)
 
 static void a_deployment_overrides_its_model(void **state)
 {
-    conf_model m = {.context_length = 1000, .max_output_tokens = 100, .quality = 62,
-                    .prices = prices, .price_count = COUNT};
-    conf_deployment d = {.context_length = -1, .max_output_tokens = 50, .quality = -1,
+    conf_model m = {.context_length = 1000,
+                    .max_output_tokens = 100,
+                    .quality = 62,
+                    .prices = prices,
+                    .price_count = COUNT};
+    conf_deployment d = {.context_length = -1,
+                         .max_output_tokens = 50,
+                         .quality = -1,
                          .capabilities = CONF_CAP_TOOLS};
     conf_price own = {{"prompt", 6}, 1};
     (void)state;

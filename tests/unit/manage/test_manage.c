@@ -9,20 +9,21 @@ static const char *const snippet =
     "\"meta/llama\":{\"name\":\"Llama\",\"created\":1733443200,\"context_length\":131072,"
     "\"max_output_tokens\":32768,\"capabilities\":[\"tools\",\"streaming\"],\"aliases\":[\"l3\"],"
     "\"price\":{\"prompt\":\"0.00000059\",\"completion\":\"0.00000079\"},"
-    "\"deployments\":[{\"provider\":\"groq\",\"model\":\"g\"},{\"provider\":\"echo\",\"model\":\"e\"}]},"
+    "\"deployments\":[{\"provider\":\"groq\",\"model\":\"g\"},{\"provider\":\"echo\",\"model\":"
+    "\"e\"}]},"
     "\"asleep\":{\"deployments\":[{\"provider\":\"groq\",\"model\":\"x\"}]},"
     "\"bare\":{\"deployments\":[{\"provider\":\"echo\",\"model\":\"b\"}]}},"
     "\"admission\":{\"static_keys\":[{\"name\":\"narrow\",\"key\":\"sk-second-0123456789abcde\","
     "\"models\":[\"bare\"]}]}}";
 
 #define LLAMA                                                                                      \
-    "{\"id\":\"meta/llama\",\"object\":\"model\",\"created\":1733443200,\"owned_by\":\"meta\","      \
-    "\"permission\":[],\"root\":\"meta/llama\",\"parent\":null,\"name\":\"Llama\","                  \
-    "\"context_length\":131072,\"pricing\":{\"prompt\":\"0.00000059\",\"completion\":"               \
+    "{\"id\":\"meta/llama\",\"object\":\"model\",\"created\":1733443200,\"owned_by\":\"meta\","    \
+    "\"permission\":[],\"root\":\"meta/llama\",\"parent\":null,\"name\":\"Llama\","                \
+    "\"context_length\":131072,\"pricing\":{\"prompt\":\"0.00000059\",\"completion\":"             \
     "\"0.00000079\"},\"top_provider\":{\"max_completion_tokens\":32768},"                          \
     "\"capabilities\":[\"tools\",\"streaming\"]}"
 #define BARE                                                                                       \
-    "{\"id\":\"bare\",\"object\":\"model\",\"created\":0,\"owned_by\":\"echo\",\"permission\":[],"    \
+    "{\"id\":\"bare\",\"object\":\"model\",\"created\":0,\"owned_by\":\"echo\",\"permission\":[]," \
     "\"root\":\"bare\",\"parent\":null,\"name\":\"bare\",\"capabilities\":[\"streaming\"]}"
 
 static manage_reply ask(const manage_ports *ports, const world *w, const char *path,
@@ -104,8 +105,9 @@ static void health_says_how_it_is(void **state)
     manage_ports ports = {.arg = &answer, .started_unix_ms = 1000, .store_health = sick};
     manage_reply out = ask(&ports, w, "/healthz", NULL, 61999);
     assert_int_equal(out.status, 200);
-    assert_str(buf_str(&out.body), "{\"status\":\"ok\",\"version\":\"" TURNPIKE_VERSION "\",\"world\":1,"
-                                   "\"uptime_s\":60}");
+    assert_str(buf_str(&out.body),
+               "{\"status\":\"ok\",\"version\":\"" TURNPIKE_VERSION "\",\"world\":1,"
+               "\"uptime_s\":60}");
     buf_free(&out.body);
     answer = -1;
     out = ask(&ports, w, "/healthz", NULL, 0); /* a clock set back is no negative uptime */
@@ -115,8 +117,9 @@ static void health_says_how_it_is(void **state)
                "\"uptime_s\":0,\"store\":\"the disk is \\\"full\\\"\"}");
     buf_free(&out.body);
     out = ask(NULL, w, "/healthz", NULL, w->created_unix_s * 1000 + 5000);
-    assert_str(buf_str(&out.body), "{\"status\":\"ok\",\"version\":\"" TURNPIKE_VERSION "\",\"world\":1,"
-                                   "\"uptime_s\":5}");
+    assert_str(buf_str(&out.body),
+               "{\"status\":\"ok\",\"version\":\"" TURNPIKE_VERSION "\",\"world\":1,"
+               "\"uptime_s\":5}");
     buf_free(&out.body);
     world_unref(w);
 }

@@ -2,7 +2,6 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -10,6 +9,8 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 #include "base/hash.h"
 #include "base/str.h"
@@ -65,14 +66,18 @@ static void a_line_has_every_field(void **state)
 
 static void what_is_not_known_is_null(void **state)
 {
-    settle_record r = {.first_token_us = -1, .status = 404, .outcome = SETTLE_FAILED,
-                       .method = STR("GET"), .path = STR("/x")};
+    settle_record r = {.first_token_us = -1,
+                       .status = 404,
+                       .outcome = SETTLE_FAILED,
+                       .method = STR("GET"),
+                       .path = STR("/x")};
     (void)state;
-    lines(&r, "{\"ts\":\"1970-01-01T00:00:00.000Z\",\"request_id\":null,\"generation\":null,\"key\":"
-              "null,\"client\":null,\"method\":\"GET\",\"path\":\"/x\",\"model\":null,\"served\":null,"
-              "\"provider\":null,\"status\":404,\"outcome\":\"failed\",\"attempts\":0,\"tokens\":{},"
-              "\"cost\":\"0\",\"latency_ms\":0.000,\"first_token_ms\":null,\"bytes_in\":0,"
-              "\"bytes_out\":0}\n");
+    lines(&r,
+          "{\"ts\":\"1970-01-01T00:00:00.000Z\",\"request_id\":null,\"generation\":null,\"key\":"
+          "null,\"client\":null,\"method\":\"GET\",\"path\":\"/x\",\"model\":null,\"served\":null,"
+          "\"provider\":null,\"status\":404,\"outcome\":\"failed\",\"attempts\":0,\"tokens\":{},"
+          "\"cost\":\"0\",\"latency_ms\":0.000,\"first_token_ms\":null,\"bytes_in\":0,"
+          "\"bytes_out\":0}\n");
 }
 
 static void path_becomes(const char *path, size_t len, const char *want)
@@ -95,11 +100,12 @@ static void nothing_breaks_a_line(void **state)
     BECOMES("/a\"b\\c", "\"/a\\\"b\\\\c\",");
     BECOMES("/12345678\n\r\t\x01\x7f", "\"/12345678\\u000a\\u000d\\u0009\\u0001\\u007f\",");
     BECOMES("\0", "\"\\u0000\",");
-    BECOMES("/caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80", "\"/caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80\",");
+    BECOMES("/caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80",
+            "\"/caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80\",");
     BECOMES("\xff", "\"\xef\xbf\xbd\",");
     BECOMES("12345678\xc3", "\"12345678\xef\xbf\xbd\",");
     BECOMES("\xed\xa0\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\","); /* a surrogate */
-    BECOMES("\xc0\xaf", "\"\xef\xbf\xbd\xef\xbf\xbd\",");                   /* overlong */
+    BECOMES("\xc0\xaf", "\"\xef\xbf\xbd\xef\xbf\xbd\",");                 /* overlong */
     BECOMES("\xf4\x90\x80\x80x", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbdx\",");
     BECOMES("        \x1f", "\"        \\u001f\",");
 }
@@ -119,7 +125,8 @@ static void every_byte_at_every_place(void **state)
                 snprintf(one, sizeof(one), "\\u%04x", (unsigned)c);
             else
                 snprintf(one, sizeof(one), "%c", c);
-            snprintf(want, sizeof(want), "\"%.*s%s%s\",", (int)at, "abcdefgh", one, "abcdefgh" + at + 1);
+            snprintf(want, sizeof(want), "\"%.*s%s%s\",", (int)at, "abcdefgh", one,
+                     "abcdefgh" + at + 1);
             path_becomes(path, 8, want);
         }
 }

@@ -2,12 +2,13 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 
-#include <pthread.h>
-#include <stdio.h>
 #include "base/str.h"
 #include "observe/counters.h"
+#include <pthread.h>
+#include <stdio.h>
+
+#include <cmocka.h>
 
 static void has(const buf *b, const char *line)
 {
@@ -19,8 +20,13 @@ static void has(const buf *b, const char *line)
 
 static settle_record record(int status, int outcome, int64_t latency_us, int64_t first_us)
 {
-    settle_record r = {.status = status, .outcome = outcome, .latency_us = latency_us,
-                       .first_token_us = first_us, .attempts = 1, .bytes_in = 10, .bytes_out = 20,
+    settle_record r = {.status = status,
+                       .outcome = outcome,
+                       .latency_us = latency_us,
+                       .first_token_us = first_us,
+                       .attempts = 1,
+                       .bytes_in = 10,
+                       .bytes_out = 20,
                        .cost_nano = 1500000000};
     usage_set(&r.used, STR("prompt"), 7);
     usage_set(&r.used, STR("images:1024x1024"), 2);
@@ -34,7 +40,9 @@ static void the_page_sums_all_workers(void **state)
     settle_record ok = record(200, SETTLE_COMPLETED, 1000, 900);
     settle_record bad = record(502, SETTLE_FAILED, 1001, -1);
     settle_record gone = record(0, SETTLE_CANCELLED, 70000000, -1);
-    observe_extra x = {.access_dropped = 3, .store_healthy = 1, .world_serial = 5,
+    observe_extra x = {.access_dropped = 3,
+                       .store_healthy = 1,
+                       .world_serial = 5,
                        .started_unix_ms = 1772368496789};
     buf page;
     (void)state;

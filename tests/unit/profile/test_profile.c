@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include "base/str.h"
@@ -114,7 +115,8 @@ static void every_character_of_an_id_varies(void **state)
 
 static void long_prefixes_are_cut(void **state)
 {
-    conf_surface s = {.reply_id = STR("a-prefix-that-is-longer-than-any-id-should-ever-be-in-earnest")};
+    conf_surface s = {.reply_id =
+                          STR("a-prefix-that-is-longer-than-any-id-should-ever-be-in-earnest")};
     char out[64];
     (void)state;
     assert_int_equal(profile_reply_id(&s, 5, 6, out), 63);

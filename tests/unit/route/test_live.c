@@ -3,11 +3,12 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 
-#include <pthread.h>
 #include "base/hash.h"
 #include "route/route.h"
+#include <pthread.h>
+
+#include <cmocka.h>
 
 static void averages_move_and_arrive(void **state)
 {

@@ -3,7 +3,7 @@
 #include "route/route.h"
 
 #define PROVIDERS                                                                                  \
-    "\"providers\":{\"echo\":{\"trust_level\":2},\"groq\":{\"plugin\":\"openai\",\"options\":{"      \
+    "\"providers\":{\"echo\":{\"trust_level\":2},\"groq\":{\"plugin\":\"openai\",\"options\":{"    \
     "\"base_url\":\"https://groq.example/v1\"},\"api_key\":{\"env\":\"GROQ_API_KEY\"}},"           \
     "\"off\":{\"plugin\":\"echo\",\"enabled\":false}}"
 
@@ -13,7 +13,8 @@ static const char *const snippet =
     "\"deployments\":[{\"provider\":\"groq\",\"model\":\"g\"},"
     "{\"provider\":\"echo\",\"model\":\"e1\",\"speed\":\"fast\",\"tokens_per_second\":90,"
     "\"weight\":5,\"price\":{\"prompt\":\"0.000001\",\"completion\":\"0.000002\"}},"
-    "{\"provider\":\"echo\",\"model\":\"e2\",\"quality\":10,\"capabilities\":[\"tools\",\"vision\"]}]},"
+    "{\"provider\":\"echo\",\"model\":\"e2\",\"quality\":10,\"capabilities\":[\"tools\",\"vision\"]"
+    "}]},"
     "\"plain\":{\"deployments\":[{\"provider\":\"echo\",\"model\":\"p\"}]},"
     "\"asleep\":{\"deployments\":[{\"provider\":\"groq\",\"model\":\"a\"},{\"provider\":\"groq\","
     "\"model\":\"b\"},{\"provider\":\"off\",\"model\":\"c\"}]},"
@@ -120,8 +121,9 @@ static void needs_are_asked_of_those_who_say(void **state)
     assert_int_equal(plan(&r, "two", TP_NEED_VISION | TP_NEED_AUDIO, 0, NULL), -1);
     assert_int_equal(r.e.status, 400);
     assert_str(r.e.code, "capability_not_supported");
-    assert_str(r.e.message, "Model 'two' has no active provider that offers what this request needs: "
-                            "audio. Choose another model or leave that out.");
+    assert_str(r.e.message,
+               "Model 'two' has no active provider that offers what this request needs: "
+               "audio. Choose another model or leave that out.");
     assert_int_equal(plan(&r, "plain", TP_NEED_VISION | TP_NEED_AUDIO, TP_STREAM, NULL), 0);
     rf_end(&r);
 }
@@ -142,7 +144,8 @@ static void errors_say_why(void **state)
     assert_str(r.e.message, "Model 'asleep' has no active providers: groq is dormant (environment "
                             "variable GROQ_API_KEY is not set), off is disabled.");
     assert_int_equal(plan(&r, "none", 0, 0, NULL), -1);
-    assert_str(r.e.message, "Model 'none' has no active providers: no deployment of it is enabled.");
+    assert_str(r.e.message,
+               "Model 'none' has no active providers: no deployment of it is enabled.");
     char name[2000];
     memset(name, 'x', sizeof(name) - 1);
     name[sizeof(name) - 1] = 0;
@@ -160,11 +163,12 @@ static void errors_say_why(void **state)
 static void many_deployments_are_bounded(void **state)
 {
     char text[16384];
-    size_t n = (size_t)snprintf(text, sizeof(text), "{\"providers\":{\"echo\":{}},\"models\":{\"m\":{"
-                                                    "\"deployments\":[");
+    size_t n = (size_t)snprintf(text, sizeof(text),
+                                "{\"providers\":{\"echo\":{}},\"models\":{\"m\":{"
+                                "\"deployments\":[");
     for (int i = 0; i < ROUTE_MAX_CANDIDATES + 10; i++)
-        n += (size_t)snprintf(text + n, sizeof(text) - n, "%s{\"provider\":\"echo\",\"model\":\"x%d\"}",
-                              i ? "," : "", i);
+        n += (size_t)snprintf(text + n, sizeof(text) - n,
+                              "%s{\"provider\":\"echo\",\"model\":\"x%d\"}", i ? "," : "", i);
     snprintf(text + n, sizeof(text) - n, "]}}}");
     rf r = {.w = wf_world(*state, text), .live = route_table_new(16)};
     arena_init(&r.mem, NULL, 1 << 20);

@@ -1,23 +1,28 @@
-/* Golden amounts: each is worked out by hand in the comment beside it. Prices are dollars a token in
- * the comments; in the tables nano-dollars a million tokens (0.00000059 -> 590,000,000). */
+/* Golden amounts: each is worked out by hand in the comment beside it. Prices are dollars a token
+ * in the comments; in the tables nano-dollars a million tokens (0.00000059 -> 590,000,000). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include "base/str.h"
 #include "settle/settle.h"
 
-#define P(unit, price) {{unit, sizeof(unit) - 1}, price}
+#define P(unit, price)                                                                             \
+    {                                                                                              \
+        {unit, sizeof(unit) - 1}, price                                                            \
+    }
 
 static world_deployment at(const conf_price *p, uint32_t n)
 {
-    return (world_deployment){.prices = p, .price_count = n, .context_length = -1,
-                              .max_output_tokens = -1};
+    return (world_deployment){
+        .prices = p, .price_count = n, .context_length = -1, .max_output_tokens = -1};
 }
 
-static usage used(int64_t prompt, int64_t read, int64_t write, int64_t completion, int64_t reasoning)
+static usage used(int64_t prompt, int64_t read, int64_t write, int64_t completion,
+                  int64_t reasoning)
 {
     usage u = {0};
     usage_set(&u, STR("prompt"), prompt);
@@ -119,8 +124,8 @@ static void what_does_not_fit_saturates(void **state)
     const conf_price p[] = {P("prompt", INT64_MAX), P("completion", INT64_MAX)};
     world_deployment d = at(p, 2);
     usage u = used(INT64_MAX, INT64_MAX, 0, INT64_MAX, 0);
-    tp_operation op = {.prompt_tokens = INT64_MAX, .max_output_tokens = INT64_MAX,
-                       .choices = UINT32_MAX};
+    tp_operation op = {
+        .prompt_tokens = INT64_MAX, .max_output_tokens = INT64_MAX, .choices = UINT32_MAX};
     (void)state;
     assert_int_equal(settle_cost(&d, &u), INT64_MAX);
     assert_int_equal(settle_hold(&d, &op), INT64_MAX);
@@ -151,9 +156,9 @@ static void a_hold_covers_prompt_and_output(void **state)
 
 static void a_hold_takes_the_dearest_way(void **state)
 {
-    const conf_price p[] = {P("prompt", 3000000000), P("cache_read", 300000000),
+    const conf_price p[] = {P("prompt", 3000000000),      P("cache_read", 300000000),
                             P("cache_write", 3750000000), P("completion", 15000000000),
-                            P("reasoning", 20000000000), P("request", 1000000000000)};
+                            P("reasoning", 20000000000),  P("request", 1000000000000)};
     world_deployment d = at(p, 6);
     tp_operation op = {.prompt_tokens = 1000, .max_output_tokens = 100, .choices = 1};
     (void)state;
@@ -167,7 +172,9 @@ static void a_prompt_that_nobody_counted_is_its_bytes(void **state)
 {
     const conf_price p[] = {P("prompt", 1000000000)}; /* 1,000 nano-dollars a token */
     world_deployment d = at(p, 1);
-    tp_operation op = {.prompt_tokens = -1, .max_output_tokens = 0, .choices = 1,
+    tp_operation op = {.prompt_tokens = -1,
+                       .max_output_tokens = 0,
+                       .choices = 1,
                        .body = {.text = STR("0123456789")}};
     (void)state;
     assert_int_equal(settle_hold(&d, &op), 10000);
@@ -180,12 +187,16 @@ static void what_parse_announced_is_held(void **state)
     /* 2 images at 0.04 = 0.08. Token units of the list are not counted again. */
     const conf_price p[] = {P("images:1024x1024", 40000000000000), P("prompt", 1000000000)};
     world_deployment d = at(p, 2);
-    tp_event events[] = {{.size = sizeof(tp_event), .kind = TP_EV_TEXT, .text = STR("a cat")},
-                         {.size = sizeof(tp_event), .kind = TP_EV_USAGE,
-                          .name = STR("images:1024x1024"), .number = 2},
-                         {.size = sizeof(tp_event), .kind = TP_EV_USAGE, .name = STR("prompt"),
-                          .number = 7}};
-    tp_operation op = {.prompt_tokens = 0, .max_output_tokens = 0, .choices = 1,
+    tp_event events[] = {
+        {.size = sizeof(tp_event), .kind = TP_EV_TEXT, .text = STR("a cat")},
+        {.size = sizeof(tp_event),
+         .kind = TP_EV_USAGE,
+         .name = STR("images:1024x1024"),
+         .number = 2},
+        {.size = sizeof(tp_event), .kind = TP_EV_USAGE, .name = STR("prompt"), .number = 7}};
+    tp_operation op = {.prompt_tokens = 0,
+                       .max_output_tokens = 0,
+                       .choices = 1,
                        .prompt = {events, 3, sizeof(tp_event)}};
     (void)state;
     assert_int_equal(settle_hold(&d, &op), 80000000);

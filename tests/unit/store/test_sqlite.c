@@ -2,7 +2,6 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -11,6 +10,8 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 #include "base/str.h"
 #include "store/store.h"
@@ -67,9 +68,14 @@ static int says(sf *f, const char *part)
 static store_tally *tally_of(const char *day, const char *model, int64_t requests)
 {
     store_tally *t = store_tally_new();
-    store_total row = {.day = str_of(day), .key = STR("k'); DROP TABLE usage_total;--"),
-                       .model = str_of(model), .provider = STR("p"), .requests = requests,
-                       .failures = 1, .cancelled = 2, .cost_nano = 985000};
+    store_total row = {.day = str_of(day),
+                       .key = STR("k'); DROP TABLE usage_total;--"),
+                       .model = str_of(model),
+                       .provider = STR("p"),
+                       .requests = requests,
+                       .failures = 1,
+                       .cancelled = 2,
+                       .cost_nano = 985000};
     usage_set(&row.used, STR("prompt"), 1000);
     usage_set(&row.used, STR("cache_read"), 5);
     store_tally_add_total(t, &row);
@@ -98,13 +104,13 @@ static int list_row(void *arg, const store_total *t)
     l->rows++;
     l->requests += t->requests;
     if (l->len < sizeof(l->text) - 400)
-        l->len += (size_t)snprintf(
-            l->text + l->len, sizeof(l->text) - l->len,
-            "%.*s|%.*s|%.*s|%lld/%lld/%lld|%lld|%lld,%lld\n", STR_ARG(t->day), STR_ARG(t->model),
-            STR_ARG(t->provider), (long long)t->requests, (long long)t->failures,
-            (long long)t->cancelled, (long long)t->cost_nano,
-            (long long)usage_get(&t->used, STR("prompt")),
-            (long long)usage_get(&t->used, STR("cache_read")));
+        l->len +=
+            (size_t)snprintf(l->text + l->len, sizeof(l->text) - l->len,
+                             "%.*s|%.*s|%.*s|%lld/%lld/%lld|%lld|%lld,%lld\n", STR_ARG(t->day),
+                             STR_ARG(t->model), STR_ARG(t->provider), (long long)t->requests,
+                             (long long)t->failures, (long long)t->cancelled,
+                             (long long)t->cost_nano, (long long)usage_get(&t->used, STR("prompt")),
+                             (long long)usage_get(&t->used, STR("cache_read")));
     return 0;
 }
 
@@ -182,8 +188,10 @@ static void damaged_files_are_refused(void **state)
 {
     sf *f = *state;
     FILE *out = fopen(f->path, "w");
-    fputs("this is a text file of a hundred bytes and more, and no database at all, whoever looks at "
-          "it, and however often", out);
+    fputs(
+        "this is a text file of a hundred bytes and more, and no database at all, whoever looks at "
+        "it, and however often",
+        out);
     fclose(out);
     assert_int_equal(store_sqlite_open(f->path, 0, &f->log, &f->port, &f->err), TP_ERROR_IO);
     assert_non_null(strstr(f->err.text, f->path));
@@ -337,8 +345,11 @@ static void a_day_has_so_many_rows(void **state)
         for (int i = 0; i < ROWS; i++) {
             char model[48];
             snprintf(model, sizeof(model), "m-%d-%d", b, i);
-            store_total row = {.day = STR("2026-03-01"), .key = STR("k"), .model = str_of(model),
-                               .provider = STR("p"), .requests = 1};
+            store_total row = {.day = STR("2026-03-01"),
+                               .key = STR("k"),
+                               .model = str_of(model),
+                               .provider = STR("p"),
+                               .requests = 1};
             store_tally_add_total(t, &row);
         }
         assert_int_equal(f->port.put(f->port.self, &t), 0);
@@ -348,8 +359,11 @@ static void a_day_has_so_many_rows(void **state)
     assert_int_equal(l.rows, MOST + 1);
     assert_int_equal(l.requests, BATCHES * ROWS);
     store_tally *t = store_tally_new(); /* rows that are there go on */
-    store_total row = {.day = STR("2026-03-01"), .key = STR("k"), .model = STR("m-0-0"),
-                       .provider = STR("p"), .requests = 5};
+    store_total row = {.day = STR("2026-03-01"),
+                       .key = STR("k"),
+                       .model = STR("m-0-0"),
+                       .provider = STR("p"),
+                       .requests = 5};
     store_tally_add_total(t, &row);
     assert_int_equal(f->port.put(f->port.self, &t), 0);
     assert_int_equal(f->port.drain(f->port.self, 20000), 0);
@@ -362,18 +376,39 @@ static void *worker(void *arg)
 {
     sf *f = arg;
     store_meter m;
-    settle_record r = {.key = STR("k"), .model_asked = STR("m"), .provider = STR("p"),
-                       .unix_ms = 1772368496789, .outcome = SETTLE_COMPLETED, .cost_nano = 2};
+    settle_record r = {.key = STR("k"),
+                       .model_asked = STR("m"),
+                       .provider = STR("p"),
+                       .unix_ms = 1772368496789,
+                       .outcome = SETTLE_COMPLETED,
+                       .cost_nano = 2};
     store_meter_init(&m, &f->port);
     for (int i = 0; i < 2000; i++) {
         store_meter_add(&m, &r);
         if (i % 50 == 0)
             store_meter_flush(&m);
     }
-    while (store_meter_flush(&m) < 0)
-        usleep(1000);
+    assert_int_equal(store_meter_finish(&m, 10000), 0);
     store_meter_free(&m);
     return NULL;
+}
+
+static void more_workers_than_places(void **state)
+{
+    sf *f = *state;
+    settle_record r = {.key = STR("k"), .provider = STR("p"), .unix_ms = 1772368496789};
+    open_store(f, 0);
+    for (int i = 0; i < 100; i++) {
+        store_meter m;
+        store_meter_init(&m, &f->port);
+        store_meter_add(&m, &r);
+        assert_int_equal(store_meter_finish(&m, 10000), 0);
+        store_meter_free(&m);
+    }
+    f->port.close(f->port.self);
+    open_store(f, 0);
+    assert_int_equal(list(f, "", "").requests, 100);
+    f->port.close(f->port.self);
 }
 
 static void workers_count_together(void **state)
@@ -409,6 +444,7 @@ int main(void)
         T(and_writes_it_when_it_can),
         T(a_day_has_so_many_rows),
         T(workers_count_together),
+        T(more_workers_than_places),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

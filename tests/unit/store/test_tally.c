@@ -2,16 +2,22 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 
-#include <stdio.h>
 #include "base/str.h"
 #include "store/store.h"
+#include <stdio.h>
 
-static settle_record record(const char *key, const char *model, const char *provider, int64_t unix_ms)
+#include <cmocka.h>
+
+static settle_record record(const char *key, const char *model, const char *provider,
+                            int64_t unix_ms)
 {
-    settle_record r = {.key = str_of(key), .model_asked = str_of(model), .provider = str_of(provider),
-                       .unix_ms = unix_ms, .outcome = SETTLE_COMPLETED, .cost_nano = 10};
+    settle_record r = {.key = str_of(key),
+                       .model_asked = str_of(model),
+                       .provider = str_of(provider),
+                       .unix_ms = unix_ms,
+                       .outcome = SETTLE_COMPLETED,
+                       .cost_nano = 10};
     usage_set(&r.used, STR("prompt"), 3);
     return r;
 }
@@ -137,8 +143,12 @@ static void names_and_rows_are_bounded(void **state)
 static void rows_merge(void **state)
 {
     store_tally *t = store_tally_new();
-    store_total a = {.day = STR("2026-01-01"), .key = STR("k"), .model = STR("m"),
-                     .provider = STR("p"), .requests = INT64_MAX, .failures = 1};
+    store_total a = {.day = STR("2026-01-01"),
+                     .key = STR("k"),
+                     .model = STR("m"),
+                     .provider = STR("p"),
+                     .requests = INT64_MAX,
+                     .failures = 1};
     (void)state;
     store_tally_add_total(t, &a);
     store_tally_add_total(t, &a); /* stops at the end instead of turning over */

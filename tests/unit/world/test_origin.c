@@ -7,7 +7,8 @@ static void origins(void **state)
         int port, tls;
     } cases[] = {
         {"https://api.groq.com/openai/v1", "api.groq.com", "api.groq.com", "/openai/v1", 443, 1},
-        {"https://api.groq.com:443/openai/v1/", "api.groq.com", "api.groq.com", "/openai/v1", 443, 1},
+        {"https://api.groq.com:443/openai/v1/", "api.groq.com", "api.groq.com", "/openai/v1", 443,
+         1},
         {"http://127.0.0.1:4010", "127.0.0.1", "127.0.0.1:4010", "", 4010, 0},
         {"http://127.0.0.1", "127.0.0.1", "127.0.0.1", "", 80, 0},
         {"http://127.0.0.1:443/", "127.0.0.1", "127.0.0.1:443", "", 443, 0},
@@ -40,15 +41,24 @@ static void refused(void **state)
     static const struct {
         const char *url, *why;
     } cases[] = {
-        {"api.groq.com", "neither http"},        {"ftp://x", "neither http"},
-        {"https://", "no host"},                 {"https:///v1", "no host"},
-        {"https://:80/", "no host"},             {"https://u:p@x/", "user name"},
-        {"https://x:0/", "port"},                {"https://x:65536/", "port"},
-        {"https://x:8o/", "port"},               {"https://x:/", "port"},
-        {"https://::1/", "more than one ':'"},   {"https://[::1/", "without ']'"},
-        {"https://[::1]x/", "after ']'"},        {"https://a b/", "character in its host"},
-        {"https://x?y=1", "character in its host"}, {"https://x/a?b", "query"},
-        {"https://x/a#b", "query"},              {"https://x/a b", "space"},
+        {"api.groq.com", "neither http"},
+        {"ftp://x", "neither http"},
+        {"https://", "no host"},
+        {"https:///v1", "no host"},
+        {"https://:80/", "no host"},
+        {"https://u:p@x/", "user name"},
+        {"https://x:0/", "port"},
+        {"https://x:65536/", "port"},
+        {"https://x:8o/", "port"},
+        {"https://x:/", "port"},
+        {"https://::1/", "more than one ':'"},
+        {"https://[::1/", "without ']'"},
+        {"https://[::1]x/", "after ']'"},
+        {"https://a b/", "character in its host"},
+        {"https://x?y=1", "character in its host"},
+        {"https://x/a?b", "query"},
+        {"https://x/a#b", "query"},
+        {"https://x/a b", "space"},
         {"https://x/\xc3\xa9", "beyond ASCII"},
     };
     (void)state;

@@ -37,9 +37,10 @@ static void routes_of_a_surface(void **state)
 
 static void surfaces_mount_what_they_name(void **state)
 {
-    world *w = wf_world(*state, "{" ECHO ",\"endpoints\":{\"chat\":{\"path\":\"/chat/completions\"}},"
-                                "\"surfaces\":{\"open\":{\"base_path\":\"/api/v1\","
-                                "\"models_public\":true}}}");
+    world *w =
+        wf_world(*state, "{" ECHO ",\"endpoints\":{\"chat\":{\"path\":\"/chat/completions\"}},"
+                         "\"surfaces\":{\"open\":{\"base_path\":\"/api/v1\","
+                         "\"models_public\":true}}}");
     tp_str rest;
     const world_route *r = world_route_find(w, STR("/api/v1/models"), &rest);
     assert_non_null(r);
@@ -83,7 +84,8 @@ static void models_and_their_names(void **state)
     const world_model *same = m;
     assert_int_equal(world_model_find(w, STR("l3"), &a, &m, &d), 0);
     assert_ptr_equal(m, same);
-    /* Addressed at the provider: what the catalog knows of it holds, also what a model switched off. */
+    /* Addressed at the provider: what the catalog knows of it holds, also what a model switched
+     * off. */
     assert_int_equal(world_model_find(w, STR("far/meta/llama"), &a, &m, &d), 0);
     assert_null(m);
     assert_ptr_equal(d, &same->deployments[0]);
@@ -113,11 +115,12 @@ static void models_and_their_names(void **state)
 
 static void live_keys_are_stable_and_differ(void **state)
 {
-    const char *text = "{\"providers\":{\"a\":{\"plugin\":\"openai\",\"options\":{\"base_url\":"
-                       "\"http://127.0.0.1:1/v1\"}},\"b\":{\"plugin\":\"openai\",\"options\":{"
-                       "\"base_url\":\"http://127.0.0.1:1/v1\"}}},\"models\":{\"m\":{\"deployments\":["
-                       "{\"provider\":\"a\",\"model\":\"x\"},{\"provider\":\"a\",\"model\":\"y\"},"
-                       "{\"provider\":\"b\",\"model\":\"x\"}]}}}";
+    const char *text =
+        "{\"providers\":{\"a\":{\"plugin\":\"openai\",\"options\":{\"base_url\":"
+        "\"http://127.0.0.1:1/v1\"}},\"b\":{\"plugin\":\"openai\",\"options\":{"
+        "\"base_url\":\"http://127.0.0.1:1/v1\"}}},\"models\":{\"m\":{\"deployments\":["
+        "{\"provider\":\"a\",\"model\":\"x\"},{\"provider\":\"a\",\"model\":\"y\"},"
+        "{\"provider\":\"b\",\"model\":\"x\"}]}}}";
     world *w = wf_world(*state, text), *again = wf_world(*state, text);
     const world_deployment *d = w->models[0].deployments;
     for (int i = 0; i < 3; i++)
@@ -134,8 +137,9 @@ static void live_keys_are_stable_and_differ(void **state)
 
 static void the_default_strategy_needs_no_snippet(void **state)
 {
-    world *w = wf_world(*state, "{" ECHO ",\"models\":{\"m\":{\"deployments\":[{\"provider\":\"echo\","
-                                "\"model\":\"x\"}]}}}");
+    world *w =
+        wf_world(*state, "{" ECHO ",\"models\":{\"m\":{\"deployments\":[{\"provider\":\"echo\","
+                         "\"model\":\"x\"}]}}}");
     assert_non_null(w->strategy);
     assert_non_null(w->strategy->strategy);
     assert_ptr_equal(w->models[0].strategy, w->strategy);
@@ -151,10 +155,10 @@ static void the_default_strategy_needs_no_snippet(void **state)
 
 static void what_is_disabled_is_not_there(void **state)
 {
-    world *w = wf_world(*state,
-                        "{\"providers\":{\"echo\":{\"enabled\":false}},\"endpoints\":{\"chat\":{"
-                        "\"path\":\"/chat/completions\",\"enabled\":false}},\"models\":{\"m\":{"
-                        "\"deployments\":[{\"provider\":\"echo\",\"model\":\"x\"}]}}}");
+    world *w =
+        wf_world(*state, "{\"providers\":{\"echo\":{\"enabled\":false}},\"endpoints\":{\"chat\":{"
+                         "\"path\":\"/chat/completions\",\"enabled\":false}},\"models\":{\"m\":{"
+                         "\"deployments\":[{\"provider\":\"echo\",\"model\":\"x\"}]}}}");
     tp_str rest;
     assert_int_equal(w->instance_count, 1); /* the default strategy */
     assert_null(world_route_find(w, STR("/v1/chat/completions"), &rest));
@@ -182,10 +186,10 @@ static void errors_name_the_place(void **state)
             "/c/test.json:2:", "port");
     refuses(state, "{\"providers\":{\n \"echo\":{\"options\":{\n  \"nonsense\":1}}}}",
             "/c/test.json:3:", "nonsense");
-    refuses(state, "{\"providers\":{\n \"odd\":{\"plugin\":\"chat\"}}}", "/c/test.json:2:",
-            "is no provider");
-    refuses(state, "{\"strategies\":{\n \"odd\":{\"plugin\":\"echo\"}}}", "/c/test.json:2:",
-            "is no strategy");
+    refuses(state, "{\"providers\":{\n \"odd\":{\"plugin\":\"chat\"}}}",
+            "/c/test.json:2:", "is no provider");
+    refuses(state, "{\"strategies\":{\n \"odd\":{\"plugin\":\"echo\"}}}",
+            "/c/test.json:2:", "is no strategy");
     refuses(state,
             "{" ECHO ",\"admission\":{\"static_keys\":[\n{\"name\":\"one\",\"key\":"
             "\"the-same-secret-0123\"},\n{\"name\":\"two\",\"key\":\"the-same-secret-0123\"}]}}",
