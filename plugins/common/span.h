@@ -97,12 +97,31 @@ static inline int span_true(const tp_doc *d, uint32_t t)
 {
     return span_kind(d, t) == TP_BOOL && d->text.ptr[d->tokens[t].at] == 't';
 }
+/* Is there a backslash? Keys are short: eight bytes at a time, without a call. */
+static inline int span_has_escape(tp_str s)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    size_t i = 0;
+    if (s.len > 64)
+        return memchr(s.ptr, '\\', s.len) != NULL;
+    for (; i + 8 <= s.len; i += 8) {
+        uint64_t x;
+        memcpy(&x, s.ptr + i, 8);
+        x ^= ones * '\\';
+        if ((x - ones) & ~x & ones << 7)
+            return 1;
+    }
+    for (; i < s.len; i++)
+        if (s.ptr[i] == '\\')
+            return 1;
+    return 0;
+}
 /* The decoded bytes of a string token: in place when it has no escapes. A key spelled with escapes
  * must not slip past a check that its plain spelling would meet. */
 static inline tp_str span_text(const tp_host *h, tp_call *c, const tp_doc *d, uint32_t t)
 {
     tp_str s = span_inner(d, t);
-    return s.len && memchr(s.ptr, '\\', s.len) ? h->text(c, d, t) : s;
+    return span_has_escape(s) ? h->text(c, d, t) : s;
 }
 static inline int span_int(const tp_doc *d, uint32_t t, int64_t *out)
 {
