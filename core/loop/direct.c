@@ -258,8 +258,9 @@ static void finish(conn *c, const http_head *head, tp_str data, int clean)
         pool_pump(p, p->first->r.to->max_connections);
 }
 
-/* Parses what was read; the first `ready` bytes of it are body, parsed before. Neighbouring pieces of the body go on in one call: chunks are moved over
- * their size lines, as they are already in the cache and the buffer is ours. */
+/* Parses what was read; the first `ready` bytes of it are body, parsed before. Neighbouring pieces
+ * of the body go on in one call: chunks are moved over their size lines, as they are already in the
+ * cache and the buffer is ours. */
 static void consume(conn *c, char *p, size_t len, size_t ready)
 {
     stream *s = c->s;
