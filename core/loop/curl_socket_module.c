@@ -12,7 +12,6 @@ static void watch_closed(uv_handle_t *h)
     curl_up *t = w->sh->t;
     shard *sh = w->sh;
     free(w);
-    t->loop->open--;
     t->handles--;
     if (--sh->closing == 0)
         free(sh);
@@ -69,7 +68,6 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *kn
         sh->watches = w;
         sh->closing++;
         sh->t->handles++;
-        sh->t->loop->open++;
         curl_multi_assign(sh->multi, fd, w);
     }
     int events = (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0);

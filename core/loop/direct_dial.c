@@ -17,7 +17,6 @@ static void attempt_closed(uv_handle_t *h)
     direct *d = t->owner;
     free(t);
     d->handles--;
-    d->loop->open--;
     direct_settle(d);
 }
 
@@ -188,7 +187,6 @@ static int try_address(dial *d, resolve_addr *a)
     t->next = d->tries;
     d->tries = t;
     o->handles++;
-    o->loop->open++;
     uv_poll_start(&t->poll, UV_WRITABLE, on_poll);
     return 0;
 }
