@@ -35,6 +35,40 @@ static inline tp_str str_skip(tp_str s, size_t n)
     size_t k = TP_MIN(n, s.len);
     return (tp_str){k ? s.ptr + k : s.ptr, s.len - k}; /* NULL + 0 is undefined in C */
 }
+/* ---- Eight bytes at a time: for the short strings of heads and keys, where a call costs more. */
+static inline uint64_t str_word(const char *p, size_t n) /* up to 8 bytes, the rest spaces */
+{
+    uint64_t v = 0x2020202020202020u;
+    memcpy(&v, p, n);
+    return v;
+}
+static inline uint64_t str_zero_bytes(uint64_t v) /* high bit of (at least) the lowest zero byte */
+{
+    return (v - 0x0101010101010101u) & ~v & 0x8080808080808080u;
+}
+/* Is the byte c (no space) in s? */
+static inline int str_has(tp_str s, char c)
+{
+    const uint64_t same = 0x0101010101010101u * (unsigned char)c;
+    uint64_t hit = 0;
+    size_t i = 0;
+    for (; i + 8 <= s.len && !hit; i += 8)
+        hit = str_zero_bytes(str_word(s.ptr + i, 8) ^ same);
+    return hit || (i < s.len && str_zero_bytes(str_word(s.ptr + i, s.len - i) ^ same));
+}
+/* Is there a control character (below 0x20, or 0x7f) in s? */
+static inline int str_has_control(tp_str s)
+{
+    const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
+    uint64_t bad = 0;
+    for (size_t i = 0; i < s.len; i += 8) {
+        size_t n = s.len - i;
+        uint64_t v = n >= 8 ? str_word(s.ptr + i, 8) : str_word(s.ptr + i, n);
+        bad |= ((v - ones * 0x20) & ~v & highs) | str_zero_bytes(v ^ ones * 0x7f);
+    }
+    return bad != 0;
+}
+
 int str_ieq(tp_str a, tp_str b);          /* ASCII case ignored */
 tp_str str_trim(tp_str s);                /* spaces and tabs at both ends */
 /* Decimal digits only, no sign, no overflow: 0, or -1. */

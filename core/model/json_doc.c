@@ -20,8 +20,10 @@ static int raw_is(tp_str raw, tp_str s)
 {
     if (raw.len < s.len)
         return 0;
-    if (raw.len > s.len && !memchr(raw.ptr, '\\', raw.len))
+    if (raw.len > s.len && !str_has(raw, '\\'))
         return 0;
+    if (raw.len == s.len) /* an escape would make the decoded form shorter */
+        return raw.len == 0 || (memcmp(raw.ptr, s.ptr, s.len) == 0 && !str_has(raw, '\\'));
     char one[4];
     for (size_t from = 0;;) {
         const char *slash = raw.len ? memchr(raw.ptr, '\\', raw.len) : NULL;

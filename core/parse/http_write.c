@@ -95,12 +95,19 @@ static int is_token(tp_str s)
     return s.len != 0;
 }
 
+static int has_line_end(tp_str s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (s.ptr[i] == '\n' || s.ptr[i] == '\r' || s.ptr[i] == '\0')
+            return 1;
+    return 0;
+}
+
 int http_write_header(buf *b, tp_str name, tp_str value)
 {
     if (!is_token(name))
         return -1;
-    if (value.len && (memchr(value.ptr, '\n', value.len) || memchr(value.ptr, '\r', value.len) ||
-                      memchr(value.ptr, '\0', value.len)))
+    if (str_has_control(value) && has_line_end(value))
         return -1;
     if (value.len > SIZE_MAX / 2 || name.len > SIZE_MAX / 4)
         return TP_ERROR_LIMIT;

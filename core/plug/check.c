@@ -5,8 +5,8 @@
 /* RFC 9110's tchar. */
 static int is_token_char(unsigned char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           (c && strchr("!#$%&'*+-.^_`|~", c));
+    return (unsigned char)((c | 0x20) - 'a') < 26 || (unsigned char)(c - '0') < 10 || c == '-' ||
+           (c && strchr("!#$%&'*+.^_`|~", c));
 }
 
 /* Framing, the connection, and what the host itself says or must be able to undo. */
@@ -33,6 +33,8 @@ const char *plug_check_header(tp_str name, tp_str value)
             return "a header's name may hold letters, digits and -_.!#$%&'*+^`|~ only";
     if (is_hosts(name))
         return "this header is the host's own to set; leave it out";
+    if (!str_has_control(value))
+        return NULL;
     for (size_t i = 0; i < value.len; i++) {
         unsigned char c = (unsigned char)value.ptr[i];
         if ((c < 0x20 && c != '\t') || c == 0x7f)
