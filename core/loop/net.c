@@ -1,21 +1,21 @@
 #include "loop/net.h"
 
-#include <fcntl.h>
+#include <errno.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "loop/net_int.h"
 
-/* What the kernel did not take at once: one write is with libuv, further bytes gather behind it. */
+/* What the kernel did not take at once. */
 struct net_out {
-    uv_write_t req;
-    net *n;
-    char *flying;
-    size_t flying_len;
     buf wait;
+    size_t at; /* of wait: already sent */
 };
 
 /* ---- tasks */
@@ -92,6 +92,11 @@ void net_loop_free(net_loop *l)
 }
 
 /* ---- reading */
+#define READS_AT_ONCE 8 /* then other connections have their turn */
+
+static int wants_read(const net *n);
+static void out_send(net *n);
+
 void net_fail(net *n, int uv_error, const char *what)
 {
     if (n->closing || n->failed == 2)
@@ -101,60 +106,85 @@ void net_fail(net *n, int uv_error, const char *what)
     n->on->error(n, uv_error, what);
 }
 
-static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *b)
+static void ended(net *n)
 {
-    net *n = h->data;
+    n->reading = 0;
+    net_poll(n);
+    if (n->tls)
+        tls_ended(n);
+    else
+        n->on->eof(n);
+}
+
+/* One read; 1: the buffer came back full, so there may be more. */
+static int read_some(net *n)
+{
     char *p = NULL;
     size_t cap = 0;
-    (void)suggested;
     if (!n->tls && n->on->room)
         n->on->room(n, &p, &cap);
     if (!p || cap == 0) {
         p = n->loop->buffer;
         cap = NET_READ_BUFFER;
     }
-    *b = uv_buf_init(p, (unsigned)TP_MIN(cap, (size_t)1 << 30));
-}
-
-static void on_read(uv_stream_t *st, ssize_t got, const uv_buf_t *b)
-{
-    net *n = st->data;
-    if (n->closing || got == 0)
-        return;
+    ssize_t got;
+    do
+        got = recv(n->fd, p, cap, MSG_DONTWAIT);
+    while (got < 0 && errno == EINTR);
     if (got > 0) {
         if (n->tls)
-            tls_feed(n, b->base, (size_t)got);
+            tls_feed(n, p, (size_t)got);
         else
-            n->on->data(n, b->base, (size_t)got);
+            n->on->data(n, p, (size_t)got);
+        return (size_t)got == cap;
+    }
+    if (got == 0)
+        ended(n);
+    else if (errno != EAGAIN)
+        net_fail(n, -errno, strerror(errno));
+    return 0;
+}
+
+static void on_event(uv_poll_t *h, int status, int events)
+{
+    net *n = h->data;
+    if (status < 0) { /* the socket has an error, and libuv stopped; reading says which */
+        n->events = 0;
+        events = UV_READABLE | (n->out ? UV_WRITABLE : 0);
+    }
+    if ((events & UV_WRITABLE) && n->out)
+        out_send(n);
+    if (status < 0 && !wants_read(n)) {
+        net_fail(n, UV_ECONNRESET, "connection reset by peer");
         return;
     }
-    n->polling = 0;
-    uv_read_stop(st);
-    if (got != UV_EOF)
-        net_fail(n, (int)got, uv_strerror((int)got));
-    else if (n->tls)
-        tls_ended(n);
-    else
-        n->on->eof(n);
+    /* libuv would tell again, but each telling is a system call. */
+    for (int i = 0; (events & UV_READABLE) && i < READS_AT_ONCE && wants_read(n); i++)
+        if (!read_some(n))
+            break;
+    if (status < 0 && !n->closing && n->failed != 2)
+        net_poll(n);
+}
+
+static int wants_read(const net *n)
+{
+    return !n->closing && n->failed != 2 && (n->reading || n->handshaking) &&
+           !(n->tls && tls_left(n));
 }
 
 void net_poll(net *n)
 {
-    int want = !n->closing && n->failed != 2 && (n->reading || n->handshaking) &&
-               !(n->tls && tls_left(n));
-    if (want == n->polling)
+    if (n->closing)
         return;
-    if (want) {
-        int rc = uv_read_start((uv_stream_t *)&n->tcp, on_alloc, on_read);
-        if (rc < 0) { /* e.g. not connected any more */
-            n->late_error = rc;
-            net_defer(n->loop, &n->task);
-            return;
-        }
-    } else if (!n->closing) {
-        uv_read_stop((uv_stream_t *)&n->tcp);
+    int want = (wants_read(n) ? UV_READABLE : 0) | (n->out && !n->failed ? UV_WRITABLE : 0);
+    if (want == n->events)
+        return;
+    n->events = (uint8_t)want;
+    int rc = want ? uv_poll_start(&n->poll, want, on_event) : uv_poll_stop(&n->poll);
+    if (rc < 0) {
+        n->late_error = rc;
+        net_defer(n->loop, &n->task);
     }
-    n->polling = (uint8_t)want;
 }
 
 void net_read_start(net *n)
@@ -189,53 +219,61 @@ static void on_task(net_task *t)
 }
 
 /* ---- writing */
-static int out_fly(net *n);
-
 static void out_free(net *n)
 {
-    free(n->out->flying);
+    if (!n->out)
+        return;
     buf_free(&n->out->wait);
     free(n->out);
     n->out = NULL;
+    n->queued = 0;
 }
 
-static void on_shutdown(uv_shutdown_t *req, int status)
+/* Broken while writing. What the peer sent before it went is still read; the end of that tells the
+ * rest. */
+static void write_failed(net *n, int rc)
 {
-    (void)status; /* a peer that is gone shows itself on reading */
-    free(req);
+    n->failed = n->failed ? n->failed : 1;
+    out_free(n);
+    net_poll(n);
+    if (!wants_read(n) && n->failed == 1) {
+        n->late_error = rc;
+        net_defer(n->loop, &n->task);
+    }
 }
 
-static void shutdown_now(net *n)
+/* Bytes that the kernel took; 0 when it takes none now; or a uv error. */
+static ssize_t send_some(net *n, const uv_buf_t *bufs, unsigned count)
 {
-    uv_shutdown_t *req = tp_xmalloc(sizeof(*req));
-    if (uv_shutdown(req, (uv_stream_t *)&n->tcp, on_shutdown) < 0)
-        free(req);
+    ssize_t rc;
+    struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)bufs, .msg_iovlen = count};
+    do
+        rc = count == 1 ? send(n->fd, bufs->base, bufs->len, MSG_NOSIGNAL | MSG_DONTWAIT)
+                        : sendmsg(n->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (rc < 0 && errno == EINTR);
+    if (rc >= 0)
+        return rc;
+    return errno == EAGAIN ? 0 : -errno;
 }
 
-static void on_written(uv_write_t *req, int status)
+static void out_send(net *n)
 {
-    struct net_out *o = TP_CONTAINER(req, struct net_out, req);
-    net *n = o->n;
-    n->queued -= o->flying_len;
-    free(o->flying);
-    o->flying = NULL;
-    if (status == 0 && o->wait.len && !n->closing)
-        status = out_fly(n);
-    if (status < 0 || n->closing) {
-        n->queued = 0;
-        out_free(n);
-        /* What the peer sent before it went is still read; the end of that tells the rest. */
-        if (status < 0 && !n->closing) {
-            n->failed = n->failed ? n->failed : 1;
-            if (!n->polling && n->failed == 1)
-                net_fail(n, status, uv_strerror(status));
-        }
+    struct net_out *o = n->out;
+    uv_buf_t b = uv_buf_init(o->wait.ptr + o->at, (unsigned)TP_MIN(o->wait.len - o->at,
+                                                                   (size_t)1 << 30));
+    ssize_t rc = send_some(n, &b, 1);
+    if (rc < 0) {
+        write_failed(n, (int)rc);
         return;
     }
-    if (!o->flying) {
+    o->at += (size_t)rc;
+    n->queued -= (size_t)rc;
+    n->taken += (uint64_t)rc;
+    if (n->queued == 0) {
         out_free(n);
+        net_poll(n);
         if (n->shut)
-            shutdown_now(n);
+            shutdown(n->fd, SHUT_WR);
     }
     if (n->above_high && n->queued <= NET_LOW_WATER) {
         n->above_high = 0;
@@ -244,54 +282,44 @@ static void on_written(uv_write_t *req, int status)
     }
 }
 
-/* Hands what waits to libuv. */
-static int out_fly(net *n)
-{
-    struct net_out *o = n->out;
-    o->flying = o->wait.ptr;
-    o->flying_len = o->wait.len;
-    o->wait = (buf){.max = o->wait.max};
-    uv_buf_t b = uv_buf_init(o->flying, (unsigned)o->flying_len);
-    return uv_write(&o->req, (uv_stream_t *)&n->tcp, &b, 1, on_written);
-}
-
 static int out_add(net *n, const uv_buf_t *bufs, unsigned count, size_t skip)
 {
     if (!n->out) {
         n->out = calloc(1, sizeof(*n->out));
         if (!n->out)
             return UV_ENOMEM;
-        n->out->n = n;
         buf_init(&n->out->wait, (size_t)1 << 31);
     }
-    buf *w = &n->out->wait;
-    size_t before = w->len;
+    struct net_out *o = n->out;
+    if (o->at > o->wait.len / 2) { /* what is sent makes room */
+        buf_shift(&o->wait, o->at);
+        o->at = 0;
+    }
     for (unsigned i = 0; i < count; i++) {
         size_t cut = TP_MIN(skip, bufs[i].len);
         skip -= cut;
-        if (buf_add(w, bufs[i].base + cut, bufs[i].len - cut) != 0)
+        if (buf_add(&o->wait, bufs[i].base + cut, bufs[i].len - cut) != 0)
             return UV_ENOMEM;
     }
-    n->queued += w->len - before;
-    return n->out->flying ? 0 : out_fly(n);
+    n->queued = o->wait.len - o->at;
+    net_poll(n);
+    return 0;
 }
 
 static int write_now(net *n, const uv_buf_t *bufs, unsigned count, size_t total)
 {
     size_t done = 0;
-    int rc;
     if (n->queued == 0) {
-
-        rc = uv_try_write((uv_stream_t *)&n->tcp, bufs, count);
-        if (TP_LIKELY(rc >= 0 && (size_t)rc == total))
+        ssize_t took = send_some(n, bufs, count);
+        if (TP_LIKELY(took >= 0 && (size_t)took == total))
             return 0;
-        if (rc < 0 && rc != UV_EAGAIN) {
+        if (took < 0) {
             n->failed = 1;
-            return rc;
+            return (int)took;
         }
-        done = rc > 0 ? (size_t)rc : 0;
+        done = (size_t)took;
     }
-    rc = out_add(n, bufs, count, done);
+    int rc = out_add(n, bufs, count, done);
     if (rc < 0)
         n->failed = 1;
     return rc;
@@ -304,10 +332,8 @@ void net_write_late(net *n, const uv_buf_t *b)
     int rc = write_now(n, b, 1, b->len);
     if (n->queued >= NET_HIGH_WATER)
         n->above_high = 1;
-    if (rc < 0 && !n->polling) { /* else the end that is read tells it */
-        n->late_error = rc;
-        net_defer(n->loop, &n->task);
-    }
+    if (rc < 0)
+        write_failed(n, rc);
 }
 
 int net_raw_write(net *n, const uv_buf_t *bufs, unsigned count, size_t total)
@@ -353,6 +379,11 @@ int net_write(net *n, const tp_str *segs, uint32_t count)
     return rc;
 }
 
+uint64_t net_progress(const net *n)
+{
+    return n->taken;
+}
+
 void net_shutdown(net *n)
 {
     if (n->shut || n->closing || n->failed)
@@ -363,15 +394,14 @@ void net_shutdown(net *n)
         net_batch_flush(n->loop);
     n->shut = 1;
     if (!n->out && !n->failed)
-        shutdown_now(n);
+        shutdown(n->fd, SHUT_WR);
 }
 
 /* ---- opening and closing */
 static void on_closed(uv_handle_t *h)
 {
     net *n = h->data;
-    if (n->out) /* never handed to libuv: a write that failed at once */
-        out_free(n);
+    out_free(n);
     tls_session_free(n->tls);
     n->tls = NULL;
     if (--n->loop->open == 0)
@@ -386,48 +416,39 @@ void net_close(net *n)
     if (n->batched)
         net_batch_flush(n->loop);
     n->closing = 1;
-    n->polling = n->reading = 0;
+    n->events = n->reading = 0;
     net_undefer(n->loop, &n->task);
-    uv_close((uv_handle_t *)&n->tcp, on_closed);
+    uv_close((uv_handle_t *)&n->poll, on_closed);
+    close(n->fd); /* libuv has let go of it */
+    n->fd = -1;
 }
 
 void net_abort(net *n)
 {
+    struct linger reset = {.l_onoff = 1, .l_linger = 0};
     if (n->closing)
         return;
     if (n->batched)
         net_batch_flush(n->loop);
-    if (uv_tcp_close_reset(&n->tcp, on_closed) != 0) { /* our side has ended already */
-        net_close(n);
-        return;
-    }
-    n->closing = 1;
-    n->polling = n->reading = 0;
-    net_undefer(n->loop, &n->task);
+    (void)setsockopt(n->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    net_close(n);
 }
 
 static int open_fd(net *n, net_loop *l, const net_events *on, void *owner, int fd,
                    tls_context *tls, const char *name, tls_resume *resume)
 {
     int one = 1;
-    *n = (net){.loop = l, .on = on, .owner = owner};
+    *n = (net){.loop = l, .on = on, .owner = owner, .fd = fd};
     n->task.run = on_task;
-    if (tls && !(n->tls = tls_session_new(tls, n, name, resume))) {
+    if ((tls && !(n->tls = tls_session_new(tls, n, name, resume))) ||
+        uv_poll_init(l->uv, &n->poll, fd) != 0) {
+        tls_session_free(n->tls);
         close(fd);
         return UV_ENOMEM;
     }
-    uv_tcp_init(l->uv, &n->tcp);
-    n->tcp.data = n;
+    n->poll.data = n;
     if (l->open++ == 0)
         net_batch_open(l);
-    int rc = uv_tcp_open(&n->tcp, fd);
-    if (rc < 0) {
-        close(fd);
-        n->failed = 1;
-        n->late_error = rc;
-        net_defer(l, &n->task);
-        return 0;
-    }
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     n->handshaking = n->tls != NULL;
     net_poll(n);
@@ -452,9 +473,10 @@ int net_peer(const net *n, char out[64])
 {
     struct sockaddr_storage ss;
     char ip[48];
-    int len = sizeof(ss), port;
+    socklen_t len = sizeof(ss);
+    int port;
     out[0] = 0;
-    if (n->closing || uv_tcp_getpeername(&n->tcp, (struct sockaddr *)&ss, &len) < 0)
+    if (n->closing || getpeername(n->fd, (struct sockaddr *)&ss, &len) < 0)
         return 0;
     if (ss.ss_family == AF_INET6) {
         const struct sockaddr_in6 *a = (const void *)&ss;

@@ -65,7 +65,7 @@ typedef struct net_events {
 } net_events;
 
 struct net {
-    uv_tcp_t tcp;
+    uv_poll_t poll;        /* recv and send are ours: a system call each, and less of it */
     net_loop *loop;
     const net_events *on;
     void *owner;           /* the user's */
@@ -73,9 +73,10 @@ struct net {
     struct net_out *out;   /* what waits for the kernel; NULL when nothing does */
     net_task task;         /* goes on with what was read before a stop; late errors */
     size_t queued;         /* bytes accepted and not yet taken by the kernel */
+    uint64_t taken;        /* of bytes that were queued: by the kernel, see net_progress */
     uint8_t reading, closing, above_high, failed; /* reading: the user's wish */
-    uint8_t handshaking, shut, polling, batched; /* batched: has writes in loop->batch */
-    int32_t late_error;
+    uint8_t handshaking, shut, events, batched; /* batched: has writes in loop->batch */
+    int32_t late_error, fd;
 };
 
 /* Takes over an accepted descriptor. tls: NULL for plain. 0, or UV_ENOMEM (fd is then closed, and
@@ -92,6 +93,9 @@ void net_read_stop(net *n); /* no data() from now on, until started again */
  * called for it, but reading goes on, and error() or eof() follows what the peer had sent before). Afterwards n->queued says how much waits; above NET_HIGH_WATER the writer should
  * stop until drained(). The segments are free when it returns. TLS: not before ready(). */
 int net_write(net *n, const tp_str *segs, uint32_t count);
+/* Counts up while the peer takes queued bytes, also within one large write: a writer whose queue is
+ * not empty and whose progress stands still has a peer that does not read. */
+uint64_t net_progress(const net *n);
 /* Sends what is queued, then the end of our side (TLS close_notify, FIN). */
 void net_shutdown(net *n);
 /* Closes at once; queued bytes are dropped. closed() follows from the loop. Idempotent. */
