@@ -125,6 +125,18 @@ tp_str arena_str(arena *a, tp_str s)
     return p ? (tp_str){p, s.len} : (tp_str){NULL, 0};
 }
 
+tp_str arena_cat(arena *a, tp_str first, tp_str second)
+{
+    char *p = arena_alloc(a, first.len + second.len);
+    if (!p)
+        return (tp_str){NULL, 0};
+    if (first.len)
+        memcpy(p, first.ptr, first.len);
+    if (second.len)
+        memcpy(p + first.len, second.ptr, second.len);
+    return (tp_str){p, first.len + second.len};
+}
+
 tp_str arena_printf(arena *a, const char *fmt, ...)
 {
     char small[512];

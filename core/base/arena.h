@@ -43,6 +43,7 @@ static inline void *arena_alloc(arena *a, size_t n)
 void *arena_zalloc(arena *a, size_t n);
 void *arena_dup(arena *a, const void *p, size_t n);
 tp_str arena_str(arena *a, tp_str s);      /* copy; ptr NULL when out */
+tp_str arena_cat(arena *a, tp_str first, tp_str second); /* both together; ptr NULL when out */
 tp_str arena_printf(arena *a, const char *fmt, ...) TP_PRINTF(2, 3);
 
 #endif

@@ -97,14 +97,6 @@ static world *load(void *arg, tp_error *err)
 
 /* ---- On a worker's thread. */
 
-static int settle(void *arg, uint32_t worker, const settle_record *r)
-{
-    (void)arg;
-    (void)worker;
-    (void)r; /* nothing is held yet, so nothing is to be settled: usage is counted by record */
-    return 1;
-}
-
 static void record(void *arg, uint32_t worker, const settle_record *r)
 {
     worker_sinks *s = &((app *)arg)->sinks[worker];
@@ -268,7 +260,6 @@ int cli_serve(int argc, char **argv)
     if (rc == 0) {
         server_ports ports = {.arg = &a,
                               .manage = &a.manage,
-                              .settle = settle,
                               .record = record,
                               .tick = tick,
                               .load = load,

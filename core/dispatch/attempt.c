@@ -215,27 +215,43 @@ static int has_header(const plug_out *o, tp_str name)
     return 0;
 }
 
+/* A copy in memory that was allocated for it; *at moves on. */
+static tp_str put(char **at, tp_str s)
+{
+    tp_str copy = {*at, s.len};
+    if (s.len)
+        memcpy(*at, s.ptr, s.len);
+    *at += s.len;
+    return copy;
+}
+
 static int keep_request(exchange *x, const plug_out *o)
 {
     const world_provider *p = x->on->provider;
+    size_t bytes = o->method.len + p->origin.base_path.len + o->path.len;
     uint32_t n = 0;
-    tp_header *h = arena_alloc(&x->req, (o->header_count + p->conf->header_count + 3) * sizeof(*h));
-    if (!h || keep_segments(x, o) != 0)
-        return TP_E_NOMEM;
     for (uint32_t i = 0; i < o->header_count; i++)
-        if (add_header(x, &h[n++], o->headers[i].name, o->headers[i].value) != 0)
-            return TP_E_NOMEM;
+        bytes += o->headers[i].name.len + o->headers[i].value.len;
+    /* Room for the user agent, and for the secret's header. */
+    tp_header *h = arena_alloc(&x->req, (o->header_count + p->conf->header_count + 2) * sizeof(*h));
+    char *at = arena_alloc(&x->req, bytes);
+    if (!h || !at || keep_segments(x, o) != 0)
+        return TP_E_NOMEM;
+    for (uint32_t i = 0; i < o->header_count; i++, n++) {
+        h[n].name = put(&at, o->headers[i].name);
+        h[n].value = put(&at, o->headers[i].value);
+    }
     for (uint32_t i = 0; i < p->conf->header_count; i++)
         h[n++] = p->conf->headers[i]; /* the world outlives the exchange */
     if (!has_header(o, STR("user-agent")))
         h[n++] = (tp_header){STR("User-Agent"), str_of(x->env->user_agent)};
     x->up.to = &p->origin;
-    x->up.method = arena_str(&x->req, o->method);
-    x->up.target = arena_printf(&x->req, "%.*s%.*s", STR_ARG(p->origin.base_path),
-                                STR_ARG(o->path));
-    x->up.headers = h; /* room for the secret's header is there */
+    x->up.method = put(&at, o->method);
+    x->up.target = put(&at, p->origin.base_path); /* the path follows it */
+    x->up.target.len += put(&at, o->path).len;
+    x->up.headers = h;
     x->up.header_count = n;
-    return x->up.method.ptr && x->up.target.ptr ? 0 : TP_E_NOMEM;
+    return 0;
 }
 
 static void attempt_began(exchange *x)
@@ -339,7 +355,7 @@ int dispatch_on_credential(exchange *x, const dispatch_input *in)
         dispatch_fault_of(x, FAULT_INTERNAL, in->what);
         return dispatch_attempt_failed(x, FAULT_INTERNAL);
     }
-    last->value = arena_printf(&x->req, "%.*s%.*s", STR_ARG(last->value), STR_ARG(in->bytes));
+    last->value = arena_cat(&x->req, last->value, in->bytes);
     if (!last->value.ptr)
         return dispatch_attempt_failed(x, FAULT_INTERNAL);
     x->up.header_count++;

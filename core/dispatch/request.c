@@ -13,15 +13,26 @@ static int valid_request_id(tp_str s)
     return 1;
 }
 
+/* "req-" and 80 random bits. */
+static tp_str new_request_id(exchange *x)
+{
+    static const char hex[] = "0123456789abcdef";
+    char *p = arena_alloc(&x->mem, 24);
+    uint64_t a = rng_next(&x->env->random), b = hash_mix(a ^ ++x->env->serial);
+    if (!p)
+        return STR_NONE;
+    memcpy(p, "req-", 4);
+    for (int i = 0; i < 16; i++, a >>= 4)
+        p[4 + i] = hex[a & 15];
+    for (int i = 0; i < 4; i++, b >>= 4)
+        p[20 + i] = hex[b & 15];
+    return str_make(p, 24);
+}
+
 static void name_request(exchange *x)
 {
     tp_str given = x->head->known[HTTP_H_REQUEST_ID];
-    if (valid_request_id(given))
-        x->request_id = arena_str(&x->mem, given);
-    else
-        x->request_id = arena_printf(&x->mem, "req-%016llx%04x",
-                                     (unsigned long long)rng_next(&x->env->random),
-                                     (unsigned)(++x->env->serial & 0xffff));
+    x->request_id = valid_request_id(given) ? arena_str(&x->mem, given) : new_request_id(x);
 }
 
 /* The surface whose base path holds this path: its envelope serves an unknown path too. */

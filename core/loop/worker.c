@@ -58,9 +58,14 @@ static int port_manage(void *arg, exchange *x, dispatch_input *reply)
 
 static world_use *use_new(world *w_ref)
 {
+    const conf_server *s = &w_ref->conf->server;
     world_use *u = tp_xcalloc(1, sizeof(*u));
     u->w = w_ref;
     u->users = 1;
+    u->limits = (http_limits){.head_bytes = (uint32_t)s->max_head_bytes,
+                              .target_bytes = (uint32_t)s->max_target_bytes,
+                              .header_count = (uint32_t)s->max_headers,
+                              .body_bytes = (uint64_t)s->max_body_bytes};
     return u;
 }
 
@@ -74,13 +79,8 @@ void worker_use_drop(worker *w, world_use *u)
 
 static void take_world(worker *w, world *next)
 {
-    const conf_server *s = &next->conf->server;
     world_use *old = w->use;
     w->use = use_new(next);
-    w->limits = (http_limits){.head_bytes = (uint32_t)s->max_head_bytes,
-                              .target_bytes = (uint32_t)s->max_target_bytes,
-                              .header_count = (uint32_t)s->max_headers,
-                              .body_bytes = (uint64_t)s->max_body_bytes};
     if (old)
         worker_use_drop(w, old);
 }
@@ -131,7 +131,7 @@ static void on_wake(uv_async_t *a)
     while (in) {
         handed *h = in;
         in = h->next;
-        conn_take(w, h->fd, h->tls);
+        conn_take(w, h->fd, h->tls, h->refused);
         if (h->tls)
             tls_context_unref(h->tls);
         free(h);
@@ -152,10 +152,11 @@ static void on_wake(uv_async_t *a)
     }
 }
 
-void worker_give(worker *w, int fd, tls_context *tls)
+void worker_give(worker *w, int fd, tls_context *tls, int refused)
 {
     handed *h = tp_xcalloc(1, sizeof(*h));
     h->fd = fd;
+    h->refused = refused;
     h->tls = tls;
     if (tls)
         tls_context_ref(tls);
@@ -207,7 +208,7 @@ static void on_tick(uv_timer_t *t)
 static void on_prepare(uv_prepare_t *p)
 {
     worker *w = p->data;
-    uint64_t want = w->flight_count ? TICK_BUSY_MS : w->timers.armed ? TICK_IDLE_MS : 0;
+    uint64_t want = w->flight_count || w->stopping ? TICK_BUSY_MS : w->timers.armed ? TICK_IDLE_MS : 0;
     if (want == w->tick_ms)
         return;
     w->tick_ms = want;
@@ -248,22 +249,22 @@ int worker_init(worker *w, server *s, uint32_t index, const char *curl_module, t
     memset(w, 0, sizeof(*w));
     w->owner = s;
     w->index = index;
-    uv_mutex_init(&w->lock);
     if (uv_loop_init(&w->loop) != 0)
-        return tp_error_set(err, TP_ERROR_IO, "cannot make an event loop: out of descriptors");
+        return tp_error_set(err, TP_ERROR_IO, "cannot make an event loop: too few descriptors are "
+                                              "allowed (ulimit -n)");
+    uv_mutex_init(&w->lock);
     uv_async_init(&w->loop, &w->wake, on_wake);
     uv_timer_init(&w->loop, &w->tick);
     uv_timer_init(&w->loop, &w->second);
     uv_prepare_init(&w->loop, &w->after);
     w->wake.data = w->tick.data = w->second.data = w->after.data = w;
     wheel_init(&w->timers, (int64_t)uv_now(&w->loop) * 1000);
-    if (net_loop_init(&w->net, &w->loop, &w->timers) != 0)
-        return tp_error_set(err, TP_ERROR_IO, "out of memory");
+    TP_MUST(net_loop_init(&w->net, &w->loop, &w->timers) == 0);
     arena_pool_init(&w->pool, 512);
     plug_scratch_init(&w->scratch, &w->pool, SCRATCH_MAX, server_log(s));
     buf_init(&w->head, 1u << 20);
     w->env = (dispatch_env){.ports = {.arg = w,
-                                      .settle = port_settle,
+                                      .settle = server_ports_of(s)->settle ? port_settle : NULL,
                                       .manage = port_manage,
                                       .record = port_record},
                             .scratch = &w->scratch,
@@ -273,7 +274,8 @@ int worker_init(worker *w, server *s, uint32_t index, const char *curl_module, t
                             .user_agent = "turnpike/" TURNPIKE_VERSION,
                             .max_reply_bytes = REPLY_MAX};
     w->upstreams = up_client_new(&w->net, curl_module, server_log(s));
-    return w->upstreams ? 0 : tp_error_set(err, TP_ERROR_IO, "out of memory");
+    TP_MUST(w->upstreams);
+    return 0;
 }
 
 static void thread_main(void *arg)
