@@ -79,20 +79,18 @@ static int write_envelope(exchange *x)
 {
     dispatch_env *env = x->env;
     buf b;
-    char retry[16];
     buf_init(&b, 1u << 20);
     if (profile_write_error(x->route ? x->route->surface : NULL, &x->fault, &b) == 0)
         plug_out_write(env->scratch, &env->client, buf_str(&b), 1);
     buf_free(&b);
     plug_out_header(env->scratch, &env->client, STR("Content-Type"), STR("application/json"));
-    if (x->fault.retry_after_s > 0) {
-        int32_t s = x->fault.retry_after_s;
-        char *p = retry + sizeof(retry);
-        do
+    if (x->fault.retry_after_s > 0) { /* headers are borrowed until the step's actions are done */
+        char *digits = arena_alloc(&env->scratch->mem, 12), *p = digits ? digits + 12 : NULL;
+        for (int32_t s = x->fault.retry_after_s; p && s; s /= 10)
             *--p = (char)('0' + s % 10);
-        while ((s /= 10) != 0);
-        plug_out_header(env->scratch, &env->client, STR("Retry-After"),
-                        str_make(p, (size_t)(retry + sizeof(retry) - p)));
+        if (p)
+            plug_out_header(env->scratch, &env->client, STR("Retry-After"),
+                            str_make(p, (size_t)(digits + 12 - p)));
     }
     env->client.http_status = x->fault.status;
     dispatch_take_render(x);
