@@ -12,27 +12,47 @@
 
 #define BACKLOG 4096
 #define ACCEPT_AT_ONCE 256 /* then the loop looks at its other handles */
+#define PAUSE_MS 100       /* while there are no descriptors to be had */
 
 struct listener {
     uv_poll_t poll;
-    int fd, port;
+    uv_timer_t pause;
+    int fd, port, open_handles, reserved;
     listener_take take;
     void *arg;
     tls_context *tls;
 };
 
-static void on_readable(uv_poll_t *p, int status, int events)
+static void on_readable(uv_poll_t *p, int status, int events);
+
+static void on_pause_over(uv_timer_t *t)
 {
-    listener *l = p->data;
-    (void)status;
-    (void)events;
+    listener *l = t->data;
+    uv_poll_start(&l->poll, UV_READABLE, on_readable);
+}
+
+static void accept_some(listener *l)
+{
     for (int i = 0; i < ACCEPT_AT_ONCE; i++) {
         int fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd >= 0)
+        if (fd >= 0) {
             l->take(l->arg, fd, l->tls);
-        else if (errno != EINTR && errno != ECONNABORTED)
+        } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+            /* The socket stays readable: asking again at once would only burn the processor. */
+            uv_poll_stop(&l->poll);
+            uv_timer_start(&l->pause, on_pause_over, PAUSE_MS, 0);
             return;
+        } else if (errno != EINTR && errno != ECONNABORTED) {
+            return;
+        }
     }
+}
+
+static void on_readable(uv_poll_t *p, int status, int events)
+{
+    (void)status;
+    (void)events;
+    accept_some(p->data);
 }
 
 static int bind_one(const struct addrinfo *a)
@@ -86,16 +106,26 @@ static int bound_port(int fd)
     return ntohs(((struct sockaddr_in *)&sa)->sin_port);
 }
 
+int listener_certificate(const conf_listen *c, tls_context **tls, tp_error *err)
+{
+    tls_name name = {c->cert_file, c->key_file};
+    *tls = c->tls ? tls_server_new(&name, 1, err) : NULL;
+    return c->tls && !*tls ? -1 : 0;
+}
+
+void listener_swap(listener *l, tls_context *tls_take)
+{
+    if (l->tls)
+        tls_context_unref(l->tls);
+    l->tls = tls_take;
+}
+
 listener *listener_new(uv_loop_t *loop, const conf_listen *c, listener_take take, void *arg,
                        tp_error *err)
 {
     tls_context *tls = NULL;
-    if (c->tls) {
-        tls_name name = {c->cert_file, c->key_file};
-        tls = tls_server_new(&name, 1, err);
-        if (!tls)
-            return NULL;
-    }
+    if (listener_certificate(c, &tls, err) != 0)
+        return NULL;
     int fd = open_socket(c, err);
     if (fd < 0) {
         if (tls)
@@ -105,7 +135,9 @@ listener *listener_new(uv_loop_t *loop, const conf_listen *c, listener_take take
     listener *l = tp_xcalloc(1, sizeof(*l));
     *l = (listener){.fd = fd, .port = bound_port(fd), .take = take, .arg = arg, .tls = tls};
     uv_poll_init(loop, &l->poll, fd);
-    l->poll.data = l;
+    uv_timer_init(loop, &l->pause);
+    l->open_handles = 2;
+    l->poll.data = l->pause.data = l;
     uv_poll_start(&l->poll, UV_READABLE, on_readable);
     return l;
 }
@@ -118,6 +150,8 @@ int listener_port(const listener *l)
 static void closed(uv_handle_t *h)
 {
     listener *l = h->data;
+    if (--l->open_handles)
+        return;
     close(l->fd);
     if (l->tls)
         tls_context_unref(l->tls);
@@ -126,6 +160,8 @@ static void closed(uv_handle_t *h)
 
 void listener_close(listener *l)
 {
+    accept_some(l); /* else the kernel would reset those who wait */
     uv_poll_stop(&l->poll);
     uv_close((uv_handle_t *)&l->poll, closed);
+    uv_close((uv_handle_t *)&l->pause, closed);
 }

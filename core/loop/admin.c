@@ -17,13 +17,14 @@ struct admin {
     void *arg;
     const logger *log;
     char *path;
-    uint32_t clients, reserved;
+    struct client *clients;
 };
 
 typedef struct client {
     uv_pipe_t pipe;
     uv_write_t write;
     admin *a;
+    struct client *next, **link;
     buf answer;
     size_t len;
     char line[LINE_MAX_BYTES];
@@ -32,16 +33,26 @@ typedef struct client {
 static void client_closed(uv_handle_t *h)
 {
     client *c = h->data;
-    c->a->clients--;
     buf_free(&c->answer);
     free(c);
+}
+
+static void hang_up(client *c)
+{
+    if (!c->a)
+        return;
+    *c->link = c->next;
+    if (c->next)
+        c->next->link = c->link;
+    c->a = NULL;
+    uv_close((uv_handle_t *)&c->pipe, client_closed);
 }
 
 static void written(uv_write_t *w, int status)
 {
     client *c = w->data;
     (void)status; /* a command that does not wait for its answer is no error of ours */
-    uv_close((uv_handle_t *)&c->pipe, client_closed);
+    hang_up(c);
 }
 
 static void give_room(uv_handle_t *h, size_t hint, uv_buf_t *b)
@@ -62,14 +73,14 @@ static void on_line(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
         return;
     uv_read_stop(s);
     if (!end) {
-        uv_close((uv_handle_t *)&c->pipe, client_closed);
+        hang_up(c);
         return;
     }
     c->a->answer(c->a->arg, (tp_str){c->line, (size_t)(end - c->line)}, &c->answer);
     uv_buf_t out = uv_buf_init(c->answer.ptr, (unsigned)c->answer.len);
     c->write.data = c;
     if (uv_write(&c->write, s, &out, 1, written) != 0)
-        uv_close((uv_handle_t *)&c->pipe, client_closed);
+        hang_up(c);
 }
 
 static void on_connect(uv_stream_t *s, int status)
@@ -82,10 +93,14 @@ static void on_connect(uv_stream_t *s, int status)
     buf_init(&c->answer, 16u << 20);
     uv_pipe_init(s->loop, &c->pipe, 0);
     c->pipe.data = c;
-    a->clients++;
+    c->next = a->clients;
+    c->link = &a->clients;
+    if (c->next)
+        c->next->link = &c->next;
+    a->clients = c;
     if (uv_accept(s, (uv_stream_t *)&c->pipe) != 0 ||
         uv_read_start((uv_stream_t *)&c->pipe, give_room, on_line) != 0)
-        uv_close((uv_handle_t *)&c->pipe, client_closed);
+        hang_up(c);
 }
 
 static int connect_to(const char *path, tp_error *err)
@@ -125,17 +140,20 @@ admin *admin_new(uv_loop_t *loop, const char *path, admin_answer answer, void *a
         *err = ignored;
         return NULL;
     }
-    unlink(path); /* left over from one that was killed */
+    struct stat st;
+    if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
+        unlink(path); /* left over from one that was killed; any other file is not ours */
     admin *a = tp_xcalloc(1, sizeof(*a));
     a->answer = answer;
     a->arg = arg;
     a->log = log;
-    a->path = tp_xstrndup(path, strlen(path));
     uv_pipe_init(loop, &a->pipe, 0);
     a->pipe.data = a;
     mode_t old = umask(0177);
     int rc = uv_pipe_bind(&a->pipe, path);
     umask(old);
+    if (rc == 0)
+        a->path = tp_xstrndup(path, strlen(path));
     if (rc == 0)
         rc = uv_listen((uv_stream_t *)&a->pipe, 16, on_connect);
     if (rc != 0) {
@@ -158,7 +176,10 @@ void admin_close(admin *a)
 {
     if (!a)
         return;
-    unlink(a->path);
+    if (a->path)
+        unlink(a->path);
+    while (a->clients) /* a small answer is in the socket already; the others wait in vain */
+        hang_up(a->clients);
     uv_close((uv_handle_t *)&a->pipe, closed);
 }
 

@@ -1,8 +1,14 @@
-/* A client's connection: requests in, one at a time, in order. */
+/* A client's connection: its life, its deadlines, and what answers do to it. */
 #include "loop/server_int.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#define SILENCE_MS 2000     /* closing: how long the peer may be silent */
+#define CLOSING_MS 30000    /* closing: how long it may take altogether */
+#define DRAIN_GRACE_MS 100  /* stopping: requests that are on their way still come in */
+#define REFUSED_MS 2000     /* one connection too many: how long it may take to ask */
 
 static int64_t server_ms(const conn *c, size_t offset)
 {
@@ -11,47 +17,146 @@ static int64_t server_ms(const conn *c, size_t offset)
 }
 #define TIMEOUT(c, field) server_ms(c, offsetof(conf_server, field))
 
-void conn_arm(conn *c, int64_t ms)
+/* ---- Deadlines. The timer is armed anew only when it would come too late: a deadline that moves
+ * away costs nothing. */
+
+static void due_in(conn *c, int64_t ms)
 {
-    wheel_arm(&c->w->timers, &c->timer, net_now_us(&c->w->net) + ms * 1000);
+    c->due_us = net_now_us(&c->w->net) + ms * 1000;
+    if (!c->timer.link || c->timer.due_us > c->due_us)
+        wheel_arm(&c->w->timers, &c->timer, c->due_us);
 }
 
-static http_parser *parser_of(conn *c)
+static int64_t idle_ms(const conn *c)
 {
-    return (http_parser *)(void *)c->parser;
+    return c->w->stopping ? DRAIN_GRACE_MS : TIMEOUT(c, idle_timeout_ms);
 }
 
-/* ---- The client is gone, or must go. */
-
-static void leave_flight(conn *c)
+void conn_set_deadline(conn *c)
 {
-    flight *f = c->f;
-    if (!f)
+    if (c->n.closing)
         return;
-    c->f = NULL;
-    f->c = NULL;
-    if (!f->x.head && !c->request_done && !c->body_wanted)
-        flight_drop(f);
-    else
-        flight_run(f, &(dispatch_input){.kind = IN_CLIENT_GONE});
+    if (c->n.queued) {
+        if (c->writing)
+            return;
+        c->writing = 1;
+        c->progress = net_progress(&c->n);
+        due_in(c, TIMEOUT(c, write_timeout_ms));
+        return;
+    }
+    if (c->writing)
+        c->head_timed = 0; /* its deadline was overwritten */
+    c->writing = 0;
+    if (c->state == CONN_BUSY) {
+        c->due_us = INT64_MAX; /* its exchange has deadlines of its own */
+    } else if (c->state == CONN_CLOSING) {
+        due_in(c, SILENCE_MS);
+        c->due_us = TP_MIN(c->due_us, c->close_by_us);
+    } else if (c->state == CONN_DISCARD || (c->f && c->body_wanted)) {
+        due_in(c, TIMEOUT(c, body_timeout_ms));
+    } else if (!c->f || !http_parser_started(conn_parser(c))) {
+        due_in(c, idle_ms(c));
+    } else if (!c->head_timed) { /* from the first byte on, whatever comes later */
+        c->head_timed = 1;
+        due_in(c, c->refused ? REFUSED_MS : TIMEOUT(c, head_timeout_ms));
+    }
 }
 
-static void end(conn *c)
+static void body_late(conn *c)
 {
-    leave_flight(c);
-    net_close(&c->n);
+    c->close_after = 1;
+    flight_run(c->f, &(dispatch_input){.kind = IN_BODY_FAILED,
+                                       .code = 408,
+                                       .what = "The request's body did not arrive in time."});
 }
 
+static void expired(conn *c)
+{
+    if (c->writing) {
+        if (c->n.queued && net_progress(&c->n) == c->progress) {
+            conn_end(c); /* it takes no bytes */
+            return;
+        }
+        c->writing = 0;
+        c->head_timed = 0;
+        conn_set_deadline(c);
+    } else if (c->state == CONN_READING && c->f && c->body_wanted) {
+        body_late(c);
+    } else if (c->state == CONN_READING && c->f && http_parser_started(conn_parser(c))) {
+        conn_fault(c, 408, "The request's head did not arrive in time.");
+    } else {
+        conn_end(c);
+    }
+}
+
+static void on_timer(wheel_timer *t)
+{
+    conn *c = TP_CONTAINER(t, conn, timer);
+    if (c->n.closing || c->due_us == INT64_MAX)
+        return;
+    if (c->due_us > net_now_us(&c->w->net))
+        wheel_arm(&c->w->timers, t, c->due_us);
+    else
+        expired(c);
+}
+
+/* ---- The end. */
+
+static void drop_unbegun(conn *c)
+{
+    if (c->f && !c->head_seen) {
+        flight *f = c->f;
+        c->f = NULL;
+        flight_drop(f);
+    }
+}
+
+void conn_end(conn *c)
+{
+    drop_unbegun(c);
+    if (!c->f && !c->n.queued) {
+        net_close(&c->n);
+        return;
+    }
+    if (c->f) /* with the connection, for the record's sake */
+        flight_run(c->f, &(dispatch_input){.kind = IN_CLIENT_GONE});
+    if (c->f) {
+        c->f->c = NULL;
+        c->f = NULL;
+    }
+    net_abort(&c->n); /* what was cut off must not look complete */
+}
+
+static void close_softly(conn *c)
+{
+    /* Our end first, then the peer's, so that the answer is not lost to a reset. */
+    c->state = CONN_CLOSING;
+    c->close_by_us = net_now_us(&c->w->net) + CLOSING_MS * 1000;
+    net_shutdown(&c->n);
+    if (c->stopped) {
+        c->stopped = 0;
+        net_read_start(&c->n);
+    }
+    conn_set_deadline(c);
+}
+
+/* A client that ends its side is taken to be gone, as a closed connection looks the same: what is
+ * being made for it is cancelled. Answers that are complete still reach it. */
 static void on_eof(net *n)
 {
-    end(n->owner);
+    conn *c = n->owner;
+    drop_unbegun(c);
+    if (c->f || !c->n.queued)
+        conn_end(c);
+    else if (c->state != CONN_CLOSING)
+        close_softly(c);
 }
 
 static void on_error(net *n, int uv_error, const char *what)
 {
     (void)uv_error;
     (void)what; /* a client's broken connection is no event for the log */
-    end(n->owner);
+    conn_end(n->owner);
 }
 
 static void on_closed(net *n)
@@ -71,212 +176,16 @@ static void on_closed(net *n)
         server_worker_empty(w->owner);
 }
 
-static void close_softly(conn *c)
-{
-    /* Our end first, then the peer's, so that the answer is not lost to a reset. */
-    c->state = CONN_CLOSING;
-    net_shutdown(&c->n);
-    if (c->stopped) {
-        c->stopped = 0;
-        net_read_start(&c->n);
-    }
-    conn_arm(c, 2000);
-}
-
-static void on_timer(wheel_timer *t)
-{
-    conn *c = TP_CONTAINER(t, conn, timer);
-    if (c->n.queued) { /* the client takes no bytes: is it still alive? */
-        if (c->n.queued < c->write_mark) {
-            c->write_mark = c->n.queued;
-            conn_arm(c, TIMEOUT(c, write_timeout_ms));
-            return;
-        }
-        leave_flight(c);
-        net_abort(&c->n);
-        return;
-    }
-    if (c->state == CONN_BUSY)
-        return;
-    if (c->state == CONN_READING && c->f && !c->body_wanted) {
-        conn_fault(c, 408, "The request's head did not arrive in time.");
-    } else if (c->state == CONN_READING && c->f) {
-        c->close_after = 1;
-        flight_run(c->f, &(dispatch_input){.kind = IN_BODY_FAILED,
-                                           .code = 408,
-                                           .what = "The request's body did not arrive in time."});
-    } else {
-        end(c);
-    }
-}
-
-/* ---- Requests. */
-
-static void begin_message(conn *c)
-{
-    c->request_done = c->body_wanted = c->head_sent = c->chunked_out = c->expect = 0;
-    c->body_left = 0;
-    c->f = flight_new(c->w, c);
-    if (!c->f)
-        return;
-    c->head_timed = 0;
-    http_parser_next(parser_of(c), &c->f->x.req);
-}
-
-static void take_head(conn *c, const http_head *h)
-{
-    c->minor = h->minor;
-    c->keep_alive = h->keep_alive && !c->w->stopping;
-    c->is_head = h->method == HTTP_HEAD;
-    c->expect = h->expect_continue;
-    c->body_left = h->chunked ? -1 : TP_MAX(h->content_length, (int64_t)0);
-    flight_run(c->f, &(dispatch_input){.kind = IN_HEAD, .head = h});
-}
-
-static void take_body(conn *c, tp_str bytes)
-{
-    int64_t declared = c->body_left >= 0 ? c->body_left + (int64_t)c->f->body_len : -1;
-    if (c->body_left >= 0)
-        c->body_left -= (int64_t)bytes.len;
-    int status = flight_body(c->f, bytes, declared);
-    if (status) {
-        c->close_after = 1;
-        flight_run(c->f, &(dispatch_input){
-                             .kind = IN_BODY_FAILED,
-                             .code = status,
-                             .what = status == 413
-                                         ? "The request's body is larger than server.max_body_bytes."
-                                         : "The gateway is out of memory."});
-    }
-}
-
-static void take_end(conn *c)
-{
-    flight *f = c->f;
-    c->request_done = 1;
-    c->state = CONN_BUSY;
-    flight_run(f, &(dispatch_input){.kind = IN_BODY, .bytes = {f->body, f->body_len}});
-}
-
-static void keep_ahead(conn *c, tp_str in)
-{
-    if (!in.len)
-        return;
-    char *p = realloc(c->ahead, c->ahead_len + in.len);
-    if (!p) {
-        end(c);
-        return;
-    }
-    memcpy(p + c->ahead_len, in.ptr, in.len);
-    c->ahead = p;
-    c->ahead_len += in.len;
-    if (c->ahead_len >= CONN_AHEAD_MAX && !c->stopped) {
-        c->stopped = 1;
-        net_read_stop(&c->n);
-    }
-}
-
-/* The answer went out before its request had come whole. */
-static void discard(conn *c, tp_str *in)
-{
-    size_t n = TP_MIN(in->len, (size_t)c->body_left);
-    c->body_left -= (int64_t)n;
-    *in = str_skip(*in, n);
-    if (!c->body_left) {
-        http_parser_init(c->parser, HTTP_REQUEST, &c->w->limits);
-        c->state = CONN_READING;
-    }
-}
-
-/* One event of the parser; 0: no more to be had of these bytes. */
-static int parse_some(conn *c, tp_str *in)
-{
-    http_event ev = {0};
-    if (!c->f) {
-        if (!in->len)
-            return 0;
-        begin_message(c);
-        if (!c->f) {
-            end(c);
-            return 0;
-        }
-    }
-    int rc = http_parse(parser_of(c), *in, &ev);
-    *in = str_skip(*in, ev.used);
-    switch (rc) {
-    case HTTP_HEAD_DONE:
-        take_head(c, ev.head);
-        return 1;
-    case HTTP_BODY:
-        take_body(c, ev.span);
-        return 1;
-    case HTTP_DONE:
-        take_end(c);
-        return 1;
-    case HTTP_FAULT:
-        conn_fault(c, ev.fault.status, ev.fault.why);
-        return 0;
-    default:
-        return 0;
-    }
-}
-
-/* The deadline that the connection's state has. A busy one's is its exchange's; a timer left over is
- * harmless then. */
-static void set_timer(conn *c)
-{
-    if (c->n.closing || c->state == CONN_BUSY || c->state == CONN_CLOSING || c->n.queued)
-        return;
-    if (c->state == CONN_DISCARD || (c->f && c->body_wanted)) {
-        conn_arm(c, TIMEOUT(c, body_timeout_ms));
-    } else if (!c->f) {
-        conn_arm(c, TIMEOUT(c, idle_timeout_ms));
-    } else if (!c->head_timed) { /* from the first byte on, whatever comes later */
-        c->head_timed = 1;
-        conn_arm(c, TIMEOUT(c, head_timeout_ms));
-    }
-}
-
-static void feed(conn *c, tp_str in)
-{
-    c->in_data = 1;
-    for (int more = 1; more && !c->n.closing;) {
-        switch (c->state) {
-        case CONN_READING:
-            more = parse_some(c, &in);
-            break;
-        case CONN_DISCARD:
-            discard(c, &in);
-            more = c->state == CONN_READING;
-            break;
-        case CONN_BUSY:
-            keep_ahead(c, in);
-            more = 0;
-            break;
-        default:
-            more = 0;
-            break;
-        }
-    }
-    c->in_data = 0;
-    set_timer(c);
-}
+/* ---- The beginning. */
 
 static void on_data(net *n, char *p, size_t len)
 {
-    feed(n->owner, str_make(p, len));
+    conn_feed(n->owner, str_make(p, len));
 }
 
-/* A large body of known length is read straight into its place. */
 static void on_room(net *n, char **p, size_t *cap)
 {
-    conn *c = n->owner;
-    flight *f = c->f;
-    if (c->state != CONN_READING || !f || !c->body_wanted || c->body_left < 4096 ||
-        f->body_cap <= f->body_len)
-        return;
-    *p = f->body + f->body_len;
-    *cap = TP_MIN(f->body_cap - f->body_len, (size_t)c->body_left);
+    conn_room(n->owner, p, cap);
 }
 
 static void on_drained(net *n)
@@ -284,25 +193,36 @@ static void on_drained(net *n)
     conn *c = n->owner;
     if (c->f)
         flight_drained(c->f);
+    if (!c->f)
+        conn_next(c);
 }
 
 static const net_events events = {on_data, on_room, on_eof, on_error, on_drained, NULL, on_closed};
 
-void conn_take(worker *w, int fd, tls_context *tls)
+static void lost(worker *w)
+{
+    figure_up(&w->figures.closed);
+    if (w->stopping)
+        server_worker_empty(w->owner);
+}
+
+void conn_take(worker *w, int fd, tls_context *tls, int refused)
 {
     char peer_text[64];
     conn *c = calloc(1, sizeof(*c) + http_parser_size());
-    if (!c || net_open(&c->n, &w->net, &events, c, fd, tls) != 0) {
+    if (!c)
+        close(fd);
+    if (!c || net_open(&c->n, &w->net, &events, c, fd, tls) != 0) { /* which has closed it */
         free(c);
-        figure_up(&w->figures.closed);
+        lost(w);
         return;
     }
     c->w = w;
     c->timer.fire = on_timer;
+    c->refused = refused != 0;
     int peer = net_peer(&c->n, peer_text);
     c->peer_len = (uint8_t)TP_MIN((size_t)(peer > 0 ? peer : 0), sizeof(c->peer));
     memcpy(c->peer, peer_text, c->peer_len);
-    http_parser_init(c->parser, HTTP_REQUEST, &w->limits);
     c->next = w->conns;
     c->link = &w->conns;
     if (c->next)
@@ -311,31 +231,12 @@ void conn_take(worker *w, int fd, tls_context *tls)
     w->conn_count++;
     figure_set(&w->figures.connections, w->conn_count);
     figure_up(&w->figures.accepted);
-    conn_arm(c, TIMEOUT(c, head_timeout_ms));
+    /* A fresh connection has asked for nothing yet: no more patience than for a head. */
+    due_in(c, refused ? REFUSED_MS : TIMEOUT(c, head_timeout_ms));
     net_read_start(&c->n);
 }
 
 /* ---- Answers. */
-
-void conn_next(conn *c)
-{
-    if (c->in_data || c->n.closing)
-        return; /* the loop that feeds it goes on by itself */
-    if (c->ahead_len) {
-        char *p = c->ahead;
-        size_t n = c->ahead_len;
-        c->ahead = NULL;
-        c->ahead_len = 0;
-        feed(c, str_make(p, n));
-        free(p);
-    } else {
-        set_timer(c);
-    }
-    if (c->stopped && c->ahead_len < CONN_AHEAD_MAX && !c->n.closing) {
-        c->stopped = 0;
-        net_read_start(&c->n);
-    }
-}
 
 static void answered(conn *c)
 {
@@ -343,11 +244,7 @@ static void answered(conn *c)
         close_softly(c);
         return;
     }
-    c->state = c->request_done ? CONN_READING : CONN_DISCARD;
-    if (c->state == CONN_DISCARD && !c->body_left) {
-        http_parser_init(c->parser, HTTP_REQUEST, &c->w->limits);
-        c->state = CONN_READING;
-    }
+    c->state = c->request_done || !c->body_left ? CONN_READING : CONN_DISCARD;
     conn_next(c);
 }
 
@@ -356,56 +253,51 @@ static void decide_close(conn *c)
 {
     if (!c->keep_alive || c->w->stopping)
         c->close_after = 1;
-    if (!c->request_done &&
-        (c->body_left < 0 || c->body_left > (int64_t)CONN_DISCARD_MAX || (c->expect && !c->body_wanted)))
+    if (!c->request_done && (c->body_left < 0 || c->body_left > (int64_t)CONN_DISCARD_MAX ||
+                             (c->expect && !c->body_wanted)))
         c->close_after = 1;
-}
-
-static void watch_queue(conn *c)
-{
-    if (!c->n.queued || c->state == CONN_CLOSING)
-        return;
-    c->write_mark = c->n.queued;
-    if (!c->timer.link)
-        conn_arm(c, TIMEOUT(c, write_timeout_ms));
 }
 
 int conn_apply(conn *c, flight *f, const dispatch_actions *a)
 {
     static const tp_str go_on = {"HTTP/1.1 100 Continue\r\n\r\n", 25};
     int rc = 0;
+    if (c->n.closing)
+        return 0;
     if (a->read_body) {
         c->body_wanted = 1;
         if (c->expect && c->body_left)
             rc = net_write(&c->n, &go_on, 1);
     }
-    if (a->respond)
+    if (a->respond) {
+        c->close_after |= a->close != 0;
         decide_close(c);
+    }
     if (rc == 0 && (a->respond || a->seg_count || a->finish))
         rc = conn_write_response(c, a);
     if (rc != 0 || a->broken) {
-        f->c = NULL;
-        c->f = NULL;
         net_abort(&c->n);
         return a->broken ? 0 : -1;
     }
-    watch_queue(c);
     if (a->finish) {
         f->c = NULL;
         c->f = NULL;
         answered(c);
+    } else if (c->n.queued && !c->writing) {
+        conn_set_deadline(c);
     }
     return 0;
 }
 
 void conn_fault(conn *c, int32_t status, const char *why)
 {
-    flight *f = c->f;
-    c->f = NULL;
-    if (f)
-        flight_drop(f);
     c->close_after = 1;
     figure_up(&c->w->figures.faults);
+    if (c->f && c->head_seen) { /* within the body: the exchange says it in its surface's manner */
+        flight_run(c->f, &(dispatch_input){.kind = IN_BODY_FAILED, .code = status, .what = why});
+        return;
+    }
+    drop_unbegun(c);
     if (conn_write_error(c, status, why) != 0)
         net_abort(&c->n);
     else
@@ -416,11 +308,9 @@ void conn_fault(conn *c, int32_t status, const char *why)
 
 void conn_drain_idle(worker *w)
 {
-    for (conn *c = w->conns, *next; c; c = next) {
-        next = c->next;
+    for (conn *c = w->conns; c; c = c->next) {
         c->close_after = 1;
-        if (!c->f && c->state == CONN_READING)
-            net_close(&c->n);
+        conn_set_deadline(c);
     }
 }
 
@@ -428,6 +318,6 @@ void conn_close_all(worker *w)
 {
     for (conn *c = w->conns, *next; c; c = next) {
         next = c->next;
-        end(c);
+        conn_end(c);
     }
 }

@@ -79,7 +79,7 @@ void flight_drop(flight *f)
 
 int flight_body(flight *f, tp_str bytes, int64_t declared)
 {
-    uint64_t max = f->w->limits.body_bytes;
+    uint64_t max = f->use->limits.body_bytes;
     size_t need = f->body_len + bytes.len;
     if (max && need > max)
         return 413;
@@ -216,15 +216,18 @@ void flight_run(flight *f, const dispatch_input *in)
         }
         in = &again;
     }
-    if (a.done) {
+    if (a.done || (f->c && f->c->n.closing)) {
         conn *c = f->c;
-        f->c = NULL;
-        flight_free(f);
-        if (c) { /* over without an answer: the gateway ends */
+        if (c) {
+            f->c = NULL;
             c->f = NULL;
-            net_abort(&c->n);
         }
-        return;
+        if (a.done) {
+            flight_free(f);
+            if (c) /* over without an answer: it must not look complete */
+                net_abort(&c->n);
+            return;
+        }
     }
     if (a.release_request || f->release_wanted) {
         if (f->up && up_sending(f->up))
@@ -238,10 +241,8 @@ void flight_run(flight *f, const dispatch_input *in)
 
 void flight_stop_all(worker *w)
 {
-    while (w->flights) {
-        flight *f = w->flights;
+    for (flight *f = w->flights, *next; f; f = next) {
+        next = f->next; /* a run ends no other exchange than its own */
         flight_run(f, &(dispatch_input){.kind = IN_STOP});
-        if (w->flights == f) /* an answer is still awaited: it comes, or the process ends */
-            break;
     }
 }

@@ -93,8 +93,9 @@ void net_read_stop(net *n); /* no data() from now on, until started again */
  * called for it, but reading goes on, and error() or eof() follows what the peer had sent before). Afterwards n->queued says how much waits; above NET_HIGH_WATER the writer should
  * stop until drained(). The segments are free when it returns. TLS: not before ready(). */
 int net_write(net *n, const tp_str *segs, uint32_t count);
-/* Counts up while the peer takes queued bytes, also within one large write: a writer whose queue is
- * not empty and whose progress stands still has a peer that does not read. */
+/* Changes while the peer takes bytes, also within one large write, and also those that the kernel
+ * holds for it: a writer whose queue is not empty and whose progress stands still has a peer that
+ * does not read. One system call. */
 uint64_t net_progress(const net *n);
 /* Sends what is queued, then the end of our side (TLS close_notify, FIN). */
 void net_shutdown(net *n);

@@ -2,6 +2,7 @@
 #include "loop/server.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -11,7 +12,8 @@
 #include "loop/admin.h"
 #include "loop/server_int.h"
 
-#define DESCRIPTORS_RESERVED 400 /* store, logs, admin socket, loops, names, idle upstreams */
+#define DESCRIPTORS_RESERVED 400 /* store, logs, admin socket, loops, names, idle upstreams, and: */
+#define REFUSED_MAX 100 /* connections beyond the limit that are heard and told so */
 
 typedef struct release { /* a world that a worker has let go of */
     struct release *next;
@@ -31,7 +33,7 @@ struct server {
     worker *workers;
     route_table *live;
     world *current; /* referenced */
-    uint32_t draining, max_connections;
+    uint32_t draining, max_connections, max_refused, reserved;
     uint64_t refused;
     uv_mutex_t lock;
     release *releases; /* under lock */
@@ -109,21 +111,29 @@ static void free_released(server *s)
 
 /* ---- Accepting. */
 
+/* Beyond even those that are told in due form: said blindly, as the socket's buffer takes it. */
 static void turn_away(int fd, tls_context *tls)
 {
-    static const char busy[] =
-        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: 157\r\n"
-        "Retry-After: 1\r\nConnection: close\r\n\r\n"
+    static const char body[] =
         "{\"error\":{\"message\":\"The gateway has as many connections as it may have. Try again in "
         "a moment.\",\"type\":\"service_unavailable_error\",\"param\":null,\"code\":null}}";
-    if (!tls) { /* a plain peer can be told; the socket's buffer takes it at once */
-        char in[4096];
-        ssize_t n = send(fd, busy, sizeof(busy) - 1, MSG_NOSIGNAL);
+    char text[512], in[4096];
+    if (!tls) {
+        int len = snprintf(text, sizeof(text),
+                           "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
+                           "Content-Length: %zu\r\nRetry-After: 1\r\nConnection: close\r\n\r\n%s",
+                           sizeof(body) - 1, body);
+        ssize_t n = send(fd, text, (size_t)len, MSG_NOSIGNAL);
         shutdown(fd, SHUT_WR);
         for (int i = 0; i < 16 && n > 0; i++) /* what is read is no cause for a reset */
             n = recv(fd, in, sizeof(in), 0);
     }
     close(fd);
+}
+
+static uint64_t open_at(const worker *w)
+{
+    return w->given - atomic_load_explicit(&w->figures.closed, memory_order_relaxed);
 }
 
 static void on_accepted(void *arg, int fd, tls_context *tls)
@@ -132,29 +142,29 @@ static void on_accepted(void *arg, int fd, tls_context *tls)
     worker *best = &s->workers[0];
     uint64_t least = UINT64_MAX, all = 0;
     for (uint32_t i = 0; i < s->worker_count; i++) {
-        uint64_t n = s->workers[i].given - atomic_load_explicit(&s->workers[i].figures.closed,
-                                                                memory_order_relaxed);
+        uint64_t n = open_at(&s->workers[i]);
         all += n;
         if (n < least) {
             least = n;
             best = &s->workers[i];
         }
     }
-    if (all >= s->max_connections || s->draining) {
-        if (s->refused++ == 0)
-            log_line(s->log, LOG_WARN,
-                     "connections are turned away: %llu are open, which is the limit (raise the "
-                     "descriptor limit or server.max_connections)",
-                     (unsigned long long)all);
+    int refused = all >= s->max_connections;
+    if (refused && s->refused++ == 0)
+        log_line(s->log, LOG_WARN,
+                 "connections are turned away: %llu are open, which is the limit (raise the "
+                 "descriptor limit or server.max_connections)",
+                 (unsigned long long)all);
+    if (refused && all - s->max_connections >= s->max_refused) {
         turn_away(fd, tls);
         return;
     }
     best->given++;
-    worker_give(best, fd, tls);
+    worker_give(best, fd, tls, refused);
 }
 
 /* Each client connection may need an upstream one. */
-static uint32_t connection_limit(const conf_server *c)
+static void set_limits(server *s, const conf_server *c)
 {
     struct rlimit r;
     if (getrlimit(RLIMIT_NOFILE, &r) != 0)
@@ -169,7 +179,8 @@ static uint32_t connection_limit(const conf_server *c)
     uint64_t most = (descriptors - reserve) / 2;
     if (c->max_connections > 0)
         most = TP_MIN(most, (uint64_t)c->max_connections);
-    return (uint32_t)most;
+    s->max_connections = (uint32_t)most;
+    s->max_refused = (uint32_t)TP_MIN(reserve / 4, (uint64_t)REFUSED_MAX);
 }
 
 /* ---- Reload. */
@@ -185,13 +196,37 @@ static int same_listeners(const conf_server *a, const conf_server *b)
     return 1;
 }
 
+/* Certificates are read anew, so that a renewed one comes into force. All of them, or none. */
+static int certificates(server *s, const conf_server *is, tls_context **out, tp_error *err)
+{
+    for (uint32_t i = 0; i < s->listener_count; i++) {
+        if (listener_certificate(&is->listen[i], &out[i], err) == 0)
+            continue;
+        while (i-- > 0)
+            if (out[i])
+                tls_context_unref(out[i]);
+        return -1;
+    }
+    return 0;
+}
+
 static int reload(server *s, tp_error *err)
 {
     world *next = s->ports->load(s->ports->arg, err);
     if (!next)
         return -1;
     const conf_server *was = &s->current->conf->server, *is = &next->conf->server;
-    if (!same_listeners(was, is) || server_workers(was) != server_workers(is) ||
+    int same = same_listeners(was, is);
+    tls_context **tls = tp_xcalloc(s->listener_count + 1, sizeof(*tls));
+    if (same && certificates(s, is, tls, err) != 0) {
+        free(tls);
+        world_unref(next);
+        return -1;
+    }
+    for (uint32_t i = 0; same && i < s->listener_count; i++)
+        listener_swap(s->listeners[i], tls[i]);
+    free(tls);
+    if (!same || server_workers(was) != server_workers(is) ||
         !str_eq(was->admin_socket, is->admin_socket) || !str_eq(was->access_log, is->access_log))
         log_line(s->log, LOG_WARN,
                  "server.listen, workers, admin_socket and access_log take effect at the next start");
@@ -200,7 +235,7 @@ static int reload(server *s, tp_error *err)
     world *old = s->current;
     s->current = next;
     world_unref(old);
-    s->max_connections = connection_limit(is);
+    set_limits(s, is);
     log_line(s->log, LOG_INFO, "configuration %u is in force", next->serial);
     return 0;
 }
@@ -251,17 +286,23 @@ static void stop_workers(server *s, uint32_t how)
     check_empty(s);
 }
 
+static void on_cut_over(uv_timer_t *t)
+{
+    all_quit(t->data);
+}
+
+static void cut_off(server *s)
+{
+    stop_workers(s, 2);
+    uv_timer_start(&s->drain, on_cut_over, 1000, 0);
+}
+
 static void on_drain_over(uv_timer_t *t)
 {
     server *s = t->data;
-    if (s->draining == 1) {
-        log_line(s->log, LOG_WARN, "draining took longer than server.drain_timeout_ms: the exchanges "
-                                   "that are left are cut off");
-        stop_workers(s, 2);
-        uv_timer_start(t, on_drain_over, 1000, 0);
-    } else {
-        all_quit(s);
-    }
+    log_line(s->log, LOG_WARN, "draining took longer than server.drain_timeout_ms: the exchanges that "
+                               "are left are cut off");
+    cut_off(s);
 }
 
 static void begin_drain(server *s)
@@ -281,10 +322,12 @@ static void on_stop_signal(uv_signal_t *h, int signum)
 {
     server *s = h->data;
     (void)signum;
-    if (s->draining == 1) /* asked twice: at once */
-        on_drain_over(&s->drain);
-    else
+    if (!s->draining) {
         begin_drain(s);
+    } else if (s->draining == 1) {
+        log_line(s->log, LOG_WARN, "asked to stop twice: the exchanges that are left are cut off");
+        cut_off(s);
+    }
 }
 
 /* ---- Admin commands. */
@@ -379,14 +422,14 @@ static void catch_signals(server *s)
 
 static void close_all(server *s)
 {
+    for (uint32_t i = 0; i < s->listener_count; i++) /* while there are workers to take the last */
+        listener_close(s->listeners[i]);
     for (uint32_t i = 0; i < s->worker_count; i++)
         worker_quit(&s->workers[i]);
     for (uint32_t i = 0; i < s->worker_count; i++) {
         uv_thread_join(&s->workers[i].thread);
         worker_free(&s->workers[i]);
     }
-    for (uint32_t i = 0; i < s->listener_count; i++)
-        listener_close(s->listeners[i]);
     free_released(s);
     admin_close(s->admin);
     uv_close((uv_handle_t *)&s->sigterm, NULL);
@@ -413,10 +456,15 @@ int server_run(world *w_take, const server_ports *ports, const char *curl_module
     s->ports = ports;
     s->log = log;
     s->current = w_take;
+    if (uv_loop_init(&s->loop) != 0) {
+        world_unref(w_take);
+        free(s);
+        return tp_error_set(err, TP_ERROR_IO, "cannot make an event loop: too few descriptors are "
+                                              "allowed (ulimit -n)");
+    }
     s->live = route_table_new(4096);
-    s->max_connections = connection_limit(c);
+    set_limits(s, c);
     uv_mutex_init(&s->lock);
-    TP_MUST(uv_loop_init(&s->loop) == 0);
     uv_async_init(&s->loop, &s->wake, on_wake);
     uv_timer_init(&s->loop, &s->drain);
     s->wake.data = s->drain.data = s;

@@ -16,14 +16,15 @@ typedef struct flight flight;
  * worker's reference back (to the serving thread, where plugins are destroyed). */
 typedef struct world_use {
     world *w;
-    uint32_t users; /* exchanges; the worker itself counts one while it is the current one */
+    http_limits limits; /* a parser borrows those of the world that its request began with */
+    uint32_t users;     /* exchanges; the worker itself counts one while it is the current one */
     uint32_t reserved;
 } world_use;
 
 typedef struct handed { /* an accepted descriptor on its way to a worker */
     struct handed *next;
     tls_context *tls; /* referenced */
-    int fd, reserved;
+    int fd, refused;  /* refused: one too many; its first request is answered 503 */
 } handed;
 
 struct worker {
@@ -49,7 +50,6 @@ struct worker {
     plug_scratch scratch;
     dispatch_env env;
     up_client *upstreams;
-    http_limits limits;
     conn *conns;             /* all open ones */
     flight *flights;         /* all alive */
     flight *spare;           /* for reuse */
@@ -85,16 +85,21 @@ struct conn {
     worker *w;
     flight *f;
     conn *next, **link;
-    wheel_timer timer;
-    char *ahead;        /* bytes of the next request, read while one is being answered */
-    size_t ahead_len;
-    int64_t body_left;  /* of the declared length: not yet seen */
-    size_t write_mark;  /* queued bytes when the write timer was armed */
+    wheel_timer timer;   /* fires at due_us or before; looks again then */
+    int64_t due_us;      /* the end of what the current phase may take; INT64_MAX: it has none */
+    int64_t close_by_us; /* CONN_CLOSING: the latest end */
+    uint64_t progress;   /* writing: net_progress() when due_us was set */
+    char *ahead;         /* bytes of the next requests, read while one is being answered: */
+    size_t ahead_at, ahead_len; /* [at, len) of them are still to be used */
+    int64_t body_left;   /* of the declared length: not yet seen; -1: chunked */
     uint8_t state, minor, keep_alive, chunked_out;
-    uint8_t head_sent, body_wanted, request_done, is_head;
-    uint8_t in_data, close_after, expect, stopped; /* stopped: not reading */
-    uint8_t head_timed, peer_len;
-    char peer[62];      /* for the access log */
+    uint8_t body_wanted, request_done, is_head, in_data;
+    uint8_t close_after, expect, head_timed, refused;
+    uint8_t stopped;     /* not reading */
+    uint8_t writing;     /* due_us is about the client's taking bytes */
+    uint8_t head_seen;   /* f has had its head: it must be told how it ends */
+    uint8_t peer_len;
+    char peer[60];       /* for the access log */
     _Alignas(16) unsigned char parser[]; /* http_parser_size() */
 };
 #define CONN_AHEAD_MAX 65536u
@@ -103,7 +108,8 @@ struct conn {
 /* ---- worker.c */
 int worker_init(worker *w, server *s, uint32_t index, const char *curl_module, tp_error *err);
 int worker_start(worker *w);
-void worker_give(worker *w, int fd, tls_context *tls); /* [serving] takes the descriptor */
+/* [serving] Takes the descriptor. refused: its first request is answered 503. */
+void worker_give(worker *w, int fd, tls_context *tls, int refused);
 void worker_world(worker *w, world *next);             /* [serving] references it */
 void worker_stop(worker *w, uint32_t how);             /* [serving] 1: drain, 2: now */
 void worker_quit(worker *w);                           /* [serving] ends the thread */
@@ -128,17 +134,25 @@ static inline void figure_up(_Atomic uint64_t *f)
     figure_set(f, atomic_load_explicit(f, memory_order_relaxed) + 1);
 }
 
-/* ---- conn.c, conn_write.c */
-void conn_take(worker *w, int fd, tls_context *tls);
+/* ---- conn.c, conn_read.c, conn_write.c */
+void conn_take(worker *w, int fd, tls_context *tls, int refused);
 /* Carries out what concerns the client; may end c's use of f. 0, or -1: the client is lost. */
 int conn_apply(conn *c, flight *f, const dispatch_actions *a);
 void conn_drain_idle(worker *w);
 void conn_close_all(worker *w);
-void conn_arm(conn *c, int64_t ms);
-void conn_next(conn *c); /* the answer is out: on to the next request, or the end */
+void conn_set_deadline(conn *c); /* for what it now waits for */
+void conn_end(conn *c);          /* the client is gone, or must go */
+void conn_next(conn *c);         /* on to the next request, as far as there is one and room */
+void conn_feed(conn *c, tp_str in);
+void conn_room(conn *c, char **p, size_t *cap); /* where a body's bytes can go at once */
 int conn_write_response(conn *c, const dispatch_actions *a); /* 0, or a uv error */
 int conn_write_error(conn *c, int32_t status, const char *why);
 void conn_fault(conn *c, int32_t status, const char *why); /* answers and closes */
+
+static inline http_parser *conn_parser(conn *c)
+{
+    return (http_parser *)(void *)c->parser;
+}
 
 /* ---- server.c */
 const server_ports *server_ports_of(const server *s);
