@@ -26,6 +26,7 @@ enum { STAY = -1,
        ST_ENDED,      /* CALL end answered */
        ST_ERRBODY,    /* gathers the body of an upstream's error */
        ST_FAILED,     /* CALL failed answered */
+       ST_WRITTEN,    /* CALL render of a whole reply answered; nothing of it is sent yet */
        ST_SETTLED,    /* SETTLE answered: the last bytes may go */
        ST_LAST,       /* CALL render of the last events answered */
        ST_LINGER,     /* the client has its answer, the upstream its last bytes to send */
@@ -78,6 +79,9 @@ int dispatch_fail(exchange *x, int32_t status, tp_str type, tp_str param, tp_str
 int dispatch_fail_with(exchange *x, const profile_error *e);
 int dispatch_answer_fault(exchange *x); /* the error in x->fault */
 int dispatch_settle(exchange *x);       /* asks SETTLE, then the last bytes */
+int dispatch_complete(exchange *x);     /* END came before any answer went out: render, settle, send */
+int dispatch_on_written(exchange *x, const dispatch_input *in);
+void dispatch_keep_written(exchange *x); /* settling takes longer than this run: keeps what is rendered */
 int dispatch_on_settled(exchange *x, const dispatch_input *in);
 int dispatch_on_last(exchange *x, const dispatch_input *in);
 int dispatch_on_linger(exchange *x, const dispatch_input *in);

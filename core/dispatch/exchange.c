@@ -36,6 +36,7 @@ static const struct {
     [ST_ENDED] = {"ended", dispatch_on_ended, IN_CALLED},
     [ST_ERRBODY] = {"errbody", dispatch_on_errbody, 0},
     [ST_FAILED] = {"failed", dispatch_on_failed, IN_CALLED},
+    [ST_WRITTEN] = {"written", dispatch_on_written, IN_CALLED},
     [ST_SETTLED] = {"settled", dispatch_on_settled, IN_SETTLED},
     [ST_LAST] = {"last", dispatch_on_last, IN_CALLED},
     [ST_LINGER] = {"linger", dispatch_on_linger, 0},
@@ -325,6 +326,8 @@ void dispatch_run(exchange *x, const dispatch_input *first, tp_now now, dispatch
         dispatch_step(x, &in, out);
     }
     park(x);
+    if (x->asking == ASK_SETTLE && x->written && !x->kept_headers)
+        dispatch_keep_written(x);
     out->headers = env->client.headers;
     out->header_count = env->client.header_count;
     out->segs = env->client.segs;

@@ -111,6 +111,7 @@ typedef struct dispatch_env { /* one a worker; borrowed by its exchanges */
     tp_frame frame;
     tp_now now;
     dispatch_actions *act;    /* of the current run */
+    tp_event last;            /* the one event that a CALL render of the end is about */
 } dispatch_env;
 
 typedef struct dispatch_upstream { /* the request to start; lives until release_request */
@@ -137,7 +138,7 @@ struct exchange { /* fields are dispatch's own but for req, up, world, request_i
     uint8_t gone, held, settled, recorded;
     uint8_t local, local_cut, released, is_head;
     uint8_t responded, finished, strict, ask_later; /* ask_later: the port answers by an input */
-    uint8_t outcome, used, unrendered, reserved1;
+    uint8_t outcome, used, unrendered, written;
     int32_t after_ask;       /* state to enter when the answer is there */
 
     const world_route *route;
@@ -169,6 +170,10 @@ struct exchange { /* fields are dispatch's own but for req, up, world, request_i
     tp_str local_body;       /* a local reply's bytes; local_at: how many were delivered */
     size_t local_at;
     int64_t local_gap_us;
+
+    tp_header *kept_headers; /* a rendered reply that waits for SETTLED; its bytes are in whole */
+    uint32_t kept_header_count;
+    int32_t kept_status;
 
     int64_t start_us, sent_us, first_us, head_us;
     int64_t phase_due, total_due, local_due;

@@ -97,7 +97,66 @@ static int write_envelope(exchange *x)
     return dispatch_finish(x);
 }
 
-/* ---- Settling comes before the last bytes. */
+/* ---- Settling comes before the last bytes, and after all that can still go wrong with them: what
+ * could not be written is not charged. */
+
+int dispatch_complete(exchange *x)
+{
+    tp_event end = {.size = sizeof(end), .kind = TP_EV_END};
+    return dispatch_render_all(x, &end, ST_WRITTEN);
+}
+
+int dispatch_on_written(exchange *x, const dispatch_input *in)
+{
+    (void)in;
+    if (dispatch_call_failed(x)) {
+        dispatch_drop_render(x);
+        return dispatch_unrendered(x);
+    }
+    x->written = 1;
+    return dispatch_settle(x);
+}
+
+void dispatch_keep_written(exchange *x)
+{
+    plug_out *c = &x->env->client;
+    tp_header *h = arena_dup(&x->mem, c->headers, c->header_count * sizeof(*h));
+    int ok = h != NULL;
+    for (uint32_t i = 0; ok && i < c->header_count; i++) {
+        h[i] = (tp_header){arena_str(&x->mem, h[i].name), arena_str(&x->mem, h[i].value)};
+        ok = h[i].name.ptr && h[i].value.ptr;
+    }
+    x->whole.len = x->chunk_used = 0; /* the upstream's bytes have been used */
+    x->whole.max = TP_MAX(x->whole.max, c->bytes);
+    for (uint32_t i = 0; ok && i < c->seg_count; i++)
+        ok = buf_adds(&x->whole, c->segs[i]) == 0;
+    x->kept_headers = h;
+    x->kept_header_count = c->header_count;
+    x->kept_status = c->http_status;
+    x->unrendered = !ok;
+    plug_out_reset(c);
+}
+
+/* The rendered reply goes out; it lies in the run's memory, or was kept for longer. */
+static int send_written(exchange *x)
+{
+    dispatch_env *env = x->env;
+    plug_out *c = &env->client;
+    int rc = 0;
+    if (x->kept_headers) {
+        c->http_status = x->kept_status;
+        for (uint32_t i = 0; i < x->kept_header_count; i++)
+            rc |= plug_out_header(env->scratch, c, x->kept_headers[i].name, x->kept_headers[i].value);
+        rc |= plug_out_write(env->scratch, c, buf_str(&x->whole), 0);
+    }
+    if (rc != 0 || x->unrendered) {
+        x->fault = (profile_error){.status = 503, .message = STR("The gateway is out of memory.")};
+        plug_out_reset(c);
+        return write_envelope(x);
+    }
+    dispatch_take_render(x);
+    return dispatch_finish(x);
+}
 
 int dispatch_settle(exchange *x)
 {
@@ -126,6 +185,12 @@ static int end_of_life(exchange *x)
     return ST_DONE;
 }
 
+static int render_last(exchange *x, tp_event e)
+{
+    x->env->last = e;
+    return dispatch_render(x, &x->env->last, 1, ST_LAST);
+}
+
 int dispatch_on_settled(exchange *x, const dispatch_input *in)
 {
     (void)in;
@@ -135,15 +200,13 @@ int dispatch_on_settled(exchange *x, const dispatch_input *in)
         return end_of_life(x);
     if (x->tally.terminal == STREAM_ENDED) {
         tp_event end = {.size = sizeof(end), .kind = TP_EV_END};
-        if (x->committed)
-            return dispatch_render(x, arena_dup(&x->env->scratch->mem, &end, sizeof(end)), 1,
-                                   ST_LAST);
-        return dispatch_render_all(x, &end, ST_LAST);
+        if (x->written)
+            return send_written(x);
+        return render_last(x, end);
     }
     if (!x->op.size || (x->unrendered && !x->responded)) /* no endpoint has seen it, or it cannot */
         return write_envelope(x);
-    tp_event error = error_event(x);
-    return dispatch_render(x, arena_dup(&x->env->scratch->mem, &error, sizeof(error)), 1, ST_LAST);
+    return render_last(x, error_event(x));
 }
 
 int dispatch_unrendered(exchange *x)

@@ -195,14 +195,6 @@ static int commit(exchange *x)
     return dispatch_render_all(x, NULL, ST_RENDERED);
 }
 
-/* A whole reply is complete: what belongs together is joined before anything is settled. */
-static int complete(exchange *x)
-{
-    if (stream_join(&x->events, &x->mem) != 0)
-        return too_large(x);
-    return dispatch_settle(x);
-}
-
 /* Takes what the provider emitted. Next state. */
 static int take_events(exchange *x)
 {
@@ -217,7 +209,9 @@ static int take_events(exchange *x)
     if (!x->streaming) {
         if (hold_events(x, o->events, n) != 0)
             return too_large(x);
-        return terminal ? complete(x) : ST_FLOW;
+        if (terminal && stream_join(&x->events, &x->mem) != 0)
+            return too_large(x);
+        return terminal ? dispatch_complete(x) : ST_FLOW;
     }
     if (x->committed) {
         if (terminal && terminal->kind == TP_EV_ERROR)
@@ -234,9 +228,7 @@ static int take_events(exchange *x)
         return too_large(x);
     if (answer)
         return commit(x);
-    if (terminal)
-        return dispatch_settle(x);
-    return ST_FLOW;
+    return terminal ? dispatch_complete(x) : ST_FLOW;
 }
 
 int dispatch_on_headed(exchange *x, const dispatch_input *in)
@@ -390,7 +382,9 @@ int dispatch_on_rendered(exchange *x, const dispatch_input *in)
         dispatch_drop_render(x);
         return dispatch_unrendered(x);
     }
-    dispatch_take_render(x);
+    const plug_out *c = &x->env->client;
+    if (c->bytes || c->http_status || c->header_count) /* an endpoint may have nothing to say yet */
+        dispatch_take_render(x);
     stream_clear(&x->events);
     if (x->tally.terminal != STREAM_OPEN)
         return dispatch_settle(x);
