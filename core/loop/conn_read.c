@@ -145,6 +145,10 @@ static int parse_some(conn *c, tp_str *in)
  * (in_data), not by a call: a thousand requests in one read are a loop, not a recursion. */
 void conn_feed(conn *c, tp_str in)
 {
+    if (c->ahead_at < c->ahead_len) { /* others come first: an answer or an empty queue fetches them */
+        keep_ahead(c, in);
+        return;
+    }
     c->in_data = 1;
     for (int more = 1; more && !c->n.closing;) {
         switch (c->state) {

@@ -226,7 +226,9 @@ static void say_error(net *n, const char *doing)
     if (s->ended)
         return;
     s->ended = 1;
-    (void)flush_of(n); /* the alert, so that the peer knows why */
+    (void)flush_of(n); /* the alert, so that the peer knows why; a batch would be dropped with us */
+    if (n->batched)
+        net_batch_flush(n->loop);
     net_fail(n, UV_EPROTO, x->why);
 }
 
