@@ -18,10 +18,11 @@ class Mock:
 
     def _get(self, path):
         with Client("127.0.0.1", self.port) as c:
-            return c.get(path).body
+            r = c.get(path)
+            return r.body if r.status == 200 else None
 
     def last(self):
-        """The last request's body, byte for byte."""
+        """The last request's body, byte for byte; None: there was none since reset()."""
         return self._get("/mock/last")
 
     def last_head(self):
