@@ -14,7 +14,3 @@ def tmp(tmp_path_factory) -> pathlib.Path:
 def mock(tmp):
     with Mock(tmp) as m:
         yield m
-
-
-def pytest_addoption(parser):
-    parser.addoption("--recordings", default=None, help="directory of recordings to replay")

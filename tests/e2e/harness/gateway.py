@@ -36,7 +36,8 @@ def model(*deployments, **more):
         elif isinstance(d, tuple):
             d = {"provider": d[0], "model": d[1]}
         out.append(d)
-    return {"deployments": out, "capabilities": ["tools", "vision", "json_schema", "streaming"], **more}
+    able = ["tools", "vision", "audio", "documents", "json_schema", "reasoning", "streaming"]
+    return {"deployments": out, "capabilities": able, **more}
 
 
 class Gateway:

@@ -7,7 +7,8 @@ BUILD = pathlib.Path(os.environ.get("TURNPIKE_BUILD") or SOURCE / "build")
 TURNPIKE = BUILD / "core" / "turnpike"
 MOCK = BUILD / "tools" / "mock-upstream"
 SHIPPED = SOURCE / "conf.d"
-RECORDINGS = SOURCE / "tests" / "vectors" / "recordings"
+# Recorded traffic: DIR/<provider>/<name>/ with meta.json. A larger collection may be named instead.
+RECORDINGS = pathlib.Path(os.environ.get("TURNPIKE_RECORDINGS") or SOURCE / "tests" / "vectors" / "recordings")
 # Where tools/test puts what it gets for the tests: a Python environment and Node packages.
 DEPS = pathlib.Path(os.environ.get("TURNPIKE_TEST_DEPS") or SOURCE / "build")
 SANITIZED = os.environ.get("TURNPIKE_SANITIZED", "") != ""

@@ -19,8 +19,8 @@ def gw(mock):
               "huge": model(("up", "m?fail=huge&chunk_bytes=8000")),
               "big": model(("up", "m?size=8000000")),
               "m": model(("up", "m"))}
-    with Gateway(providers={"up": openai(mock.url)}, models=models,
-                 server={"write_timeout_ms": 120_000}) as g:
+    with Gateway(providers={"up": openai(mock.url)}, models=models, server={"write_timeout_ms": 120_000},
+                 env={"ASAN_OPTIONS": "quarantine_size_mb=1"}) as g:
         yield g
 
 
