@@ -2,11 +2,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/str.h"
 #include "cli/cli.h"
 #include "loop/server.h"
+#include "model/json.h"
 #include "plug/plug.h"
 #include "store/store.h"
 
@@ -188,11 +190,54 @@ int cli_plugins(int argc, char **argv)
 
 /* ---- Asking the running gateway. */
 
+/* Where its socket is: as configured. A directory that has become wrong must not keep anybody from
+ * asking or stopping the gateway that still runs on it: then, the default place. For reload it is an
+ * error, in the words with which the gateway itself would refuse it. */
+static int find_socket(const char *command, const char *dir, char path[4096])
+{
+    cli_place place;
+    tp_error err = {0};
+    cli_find_parts(&place);
+    conf_env env = {.plugin_dir = place.plugin_dir};
+    conf *c = conf_load(dir, &env, &err);
+    if (c) {
+        snprintf(path, 4096, "%.*s", STR_ARG(c->server.admin_socket));
+        conf_free(c);
+        return 0;
+    }
+    fprintf(stderr, "%s\n", err.text);
+    if (strcmp(command, "reload") == 0)
+        return -1;
+    char conf_d[4096];
+    snprintf(conf_d, sizeof(conf_d), "%s/conf.d", dir);
+    snprintf(path, 4096, "%s/%s", dir,
+             access(conf_d, F_OK) == 0 ? "run/admin.sock" : "../run/admin.sock");
+    return 0;
+}
+
+/* What the gateway refused, in its own words: the answer's "error". */
+static void say_refusal(const char *command, const buf *answer)
+{
+    json_tape tape = {0};
+    arena a;
+    tp_doc d;
+    json_error e = {0};
+    tp_str why = buf_str(answer);
+    arena_init(&a, NULL, 1u << 20);
+    if (json_scan_doc(why, &tape, &a, &d, &e) == 0) {
+        uint32_t at = json_find(&d, 0, STR("error"));
+        if (at)
+            why = json_string(&d, at, &a);
+    }
+    fprintf(stderr, "turnpike %s: %.*s\n", command, STR_ARG(why));
+    json_tape_free(&tape);
+    arena_reset(&a);
+}
+
 int cli_admin(int argc, char **argv)
 {
     const char *dir = cli_default_config(), *v;
     char path[4096];
-    cli_place place;
     tp_error err = {0};
     buf b;
     for (int i = 1; i < argc; i++) {
@@ -201,19 +246,19 @@ int cli_admin(int argc, char **argv)
         else
             return cli_wrong(argv[0], argv[i]);
     }
-    cli_find_parts(&place);
-    conf *c = cli_load(dir, &place);
-    if (!c) /* for reload: the running gateway would refuse it with the same words */
+    if (find_socket(argv[0], dir, path) != 0)
         return 1;
-    snprintf(path, sizeof(path), "%.*s", STR_ARG(c->server.admin_socket));
-    conf_free(c);
     buf_init(&b, 64u << 20);
     if (admin_ask(path, str_of(argv[0]), &b, &err) != 0) {
         fprintf(stderr, "turnpike %s: %s\n", argv[0], err.text);
+        buf_free(&b);
         return 1;
     }
-    int failed = str_starts(buf_str(&b), STR("{\"ok\":false"));
-    return print(&b) || failed;
+    if (!str_starts(buf_str(&b), STR("{\"ok\":false")))
+        return print(&b);
+    say_refusal(argv[0], &b);
+    buf_free(&b);
+    return 1;
 }
 
 /* ---- usage */
