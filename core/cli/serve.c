@@ -241,8 +241,13 @@ int cli_serve(int argc, char **argv)
         else
             return cli_wrong("serve", argv[i]);
     }
-    /* Few arenas: a worker has its own memory anyway, and idle RSS is a promise. */
+    /* Few arenas: a worker has its own memory anyway, and idle RSS is a promise. Bodies of 100 KB
+     * come and go: giving each back to the kernel would cost more than serving it; what is free when
+     * the gateway is idle is given back then (workers do, loop/worker.c). */
     mallopt(M_ARENA_MAX, 2);
+    mallopt(M_MMAP_THRESHOLD, 1 << 20);
+    mallopt(M_TRIM_THRESHOLD, 16 << 20);
+    mallopt(M_TOP_PAD, 128 << 10);
     cli_find_parts(&a.place);
     world *w = NULL;
     conf_env env = {.plugin_dir = a.place.plugin_dir};

@@ -38,6 +38,7 @@ flight *flight_new(worker *w, conn *c)
         f->next->link = &f->next;
     w->flights = f;
     w->flight_count++;
+    w->flights_made++;
     return f;
 }
 

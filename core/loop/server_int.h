@@ -58,6 +58,8 @@ struct worker {
     buf managed;             /* a built-in route's body, until it is written */
     tp_str *segs;            /* a response's segments, while they are written */
     uint32_t seg_cap, closing;
+    uint64_t flights_made, rested_at; /* exchanges begun; as it was when memory was given back */
+    uint32_t idle_s, reserved2;
     int64_t date_s;
     char date[30];
     worker_figures figures;

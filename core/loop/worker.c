@@ -1,6 +1,7 @@
 /* One worker: a thread, a loop, and everything that its exchanges share without locks. */
 #include "loop/server_int.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -8,6 +9,7 @@
 #define TICK_BUSY_MS 8
 #define TICK_IDLE_MS 250
 #define SCRATCH_MAX (256u << 20)
+#define REST_AFTER_S 5
 #define REPLY_MAX (64u << 20)
 
 tp_now worker_now(worker *w)
@@ -218,6 +220,20 @@ static void on_prepare(uv_prepare_t *p)
         uv_timer_stop(&w->tick);
 }
 
+/* Memory that the last burst needed goes back to the kernel when the worker has rested a while. */
+static void rest(worker *w)
+{
+    if (w->flight_count || w->flights_made == w->rested_at) {
+        w->idle_s = 0;
+        return;
+    }
+    if (++w->idle_s < REST_AFTER_S)
+        return;
+    w->idle_s = 0;
+    w->rested_at = w->flights_made;
+    malloc_trim(0);
+}
+
 static void on_second(uv_timer_t *t)
 {
     worker *w = t->data;
@@ -233,6 +249,7 @@ static void on_second(uv_timer_t *t)
     figure_set(&f->exchanges, w->env.active);
     if (p->tick)
         p->tick(p->arg, w->index, f, worker_now(w));
+    rest(w);
 }
 
 /* ---- Life. */
