@@ -109,6 +109,7 @@ int dispatch_render_all(exchange *x, const tp_event *last, int then)
     if (x->events.count)
         memcpy(&list[n], x->events.events, x->events.count * sizeof(*list));
     n += x->events.count;
+    stream_clear(&x->events); /* the list has them, for as long as the call lasts */
     if (last)
         list[n++] = *last;
     return dispatch_render(x, list, n, then);

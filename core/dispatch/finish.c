@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#define RESERVE (32u << 10)
 #define LINGER_US 1000000 /* how long a finished stream may take to end its HTTP message */
 
 /* ---- Errors. */
@@ -74,10 +75,21 @@ static tp_event error_event(const exchange *x)
                       .param = f->param};
 }
 
+/* A plugin may have used up all the memory of a run: the host's own few words still fit. The limit that
+ * was, for the caller to put back. */
+static size_t open_reserve(exchange *x)
+{
+    arena *a = &x->env->scratch->mem;
+    size_t was = a->max;
+    a->max = TP_MAX(was, a->used + RESERVE);
+    return was;
+}
+
 /* The error in the surface's envelope: nothing was sent before it. */
 static int write_envelope(exchange *x)
 {
     dispatch_env *env = x->env;
+    size_t max = open_reserve(x);
     buf b;
     buf_init(&b, 1u << 20);
     if (profile_write_error(x->route ? x->route->surface : NULL, &x->fault, &b) == 0)
@@ -93,6 +105,7 @@ static int write_envelope(exchange *x)
                             str_make(p, (size_t)(digits + 12 - p)));
     }
     env->client.http_status = x->fault.status;
+    env->scratch->mem.max = max;
     dispatch_take_render(x);
     return dispatch_finish(x);
 }
@@ -176,7 +189,7 @@ int dispatch_settle(exchange *x)
 static int end_of_life(exchange *x)
 {
     settle_record r;
-    if (!x->recorded && x->method.ptr && x->env->ports.record) { /* without a head, no request */
+    if (!x->recorded && x->route && x->env->ports.record) { /* without a head, no request */
         dispatch_record_of(x, &r);
         x->env->ports.record(x->env->ports.arg, x, &r);
     }
@@ -255,6 +268,7 @@ int dispatch_take_render(exchange *x)
     dispatch_env *env = x->env;
     if (x->responded)
         return 0;
+    size_t max = open_reserve(x);
     x->responded = 1;
     x->status_sent = env->client.http_status      ? env->client.http_status
                      : x->tally.terminal == STREAM_ERROR ? x->fault.status
@@ -265,6 +279,7 @@ int dispatch_take_render(exchange *x)
     if (x->on && x->outcome != SETTLE_FAILED)
         named_header(x, "-Provider", x->on->provider->conf->name);
     named_header(x, "-Dropped", x->dropped);
+    env->scratch->mem.max = max;
     return 0;
 }
 

@@ -327,7 +327,8 @@ static int flow_chunks(exchange *x)
         return x->up_fin ? at_end(x) : STAY;
     if (stream_keep(&x->events, &x->mem) != 0)
         return too_large(x);
-    buf_shift(&x->whole, x->chunk_used);
+    if (x->chunk_used)
+        buf_shift(&x->whole, x->chunk_used);
     x->chunk_used = 0;
     if (buf_adds(&x->whole, x->pending) != 0)
         return too_large(x);
@@ -385,7 +386,6 @@ int dispatch_on_rendered(exchange *x, const dispatch_input *in)
     const plug_out *c = &x->env->client;
     if (c->bytes || c->http_status || c->header_count) /* an endpoint may have nothing to say yet */
         dispatch_take_render(x);
-    stream_clear(&x->events);
     if (x->tally.terminal != STREAM_OPEN)
         return dispatch_settle(x);
     return x->used == ALL_ENDED ? was_cut(x) : ST_FLOW;

@@ -49,6 +49,11 @@ static const conf_surface *surface_of(const world *w, tp_str path)
     return best;
 }
 
+static int out_of_memory(exchange *x)
+{
+    return dispatch_fail(x, 503, STR_NONE, STR_NONE, STR("The gateway is out of memory."), STR_NONE);
+}
+
 static int is_json_type(tp_str type)
 {
     tp_str t = str_trim(str_make(type.ptr, str_find(type, ';')));
@@ -141,8 +146,11 @@ int dispatch_on_head(exchange *x, const dispatch_input *in)
 int dispatch_on_managed(exchange *x, const dispatch_input *in)
 {
     dispatch_env *env = x->env;
-    plug_out_header(env->scratch, &env->client, STR("Content-Type"), str_of(in->what));
-    plug_out_write(env->scratch, &env->client, in->bytes, 1);
+    if (plug_out_header(env->scratch, &env->client, STR("Content-Type"), str_of(in->what)) != 0 ||
+        plug_out_write(env->scratch, &env->client, in->bytes, 1) != 0) {
+        plug_out_reset(&env->client);
+        return out_of_memory(x);
+    }
     env->client.http_status = in->code;
     x->outcome = in->code >= 400 ? SETTLE_FAILED : SETTLE_COMPLETED;
     dispatch_take_render(x);
@@ -225,11 +233,6 @@ static int scan_body(exchange *x, tp_str body, tp_doc *d, int *next)
     return 1;
 }
 
-static int out_of_memory(exchange *x)
-{
-    return dispatch_fail(x, 503, STR_NONE, STR_NONE, STR("The gateway is out of memory."), STR_NONE);
-}
-
 static int body_failed(exchange *x, const dispatch_input *in)
 {
     return dispatch_fail(x, in->code, STR_NONE, STR_NONE, str_of(in->what), STR_NONE);
@@ -257,8 +260,10 @@ int dispatch_on_body(exchange *x, const dispatch_input *in)
     tp_request *r = arena_zalloc(&x->req, sizeof(*r));
     uint32_t size = x->route->plugin->endpoint->state_size;
     x->endpoint_state = size ? arena_zalloc(&x->mem, size) : NULL;
-    if (!r || (size && !x->endpoint_state))
+    if (!r || (size && !x->endpoint_state)) {
+        x->unrendered = 1; /* without its state the endpoint cannot be asked to say so */
         return out_of_memory(x);
+    }
     *r = (tp_request){.size = sizeof(*r),
                       .method = x->head->method_text,
                       .path = x->head->path,

@@ -189,14 +189,14 @@ static void port_record(void *arg, exchange *x, const settle_record *r)
     a->records++;
     a->recorded_outcome = r->outcome;
     CHECK(a, a->records == 1, "recorded %d times", a->records);
-    CHECK(a, r->method.len && r->path.len, "a record without a request");
+    CHECK(a, (r->method.len && r->path.len) || a->squeezed, "a record without a request");
     CHECK(a, !a->holds || a->settles == a->granted, "recorded before it was settled");
     CHECK(a, r->cost_nano == (a->settles ? a->settled_nano : 0), "recorded at %lld, settled at %lld",
           (long long)r->cost_nano, (long long)a->settled_nano);
     int tries = 0;
     for (int i = 0; i < a->attempt_count; i++)
         tries += a->attempts[i].steps && !(a->attempts[i].build == BUILD_DROPS && a->q.strict);
-    CHECK(a, a->shipped || r->attempts == tries || (a->disturbed && r->attempts < tries), "%d attempts recorded of %d", r->attempts, tries);
+    CHECK(a, a->shipped || r->attempts == tries || ((a->disturbed || a->squeezed) && r->attempts < tries), "%d attempts recorded of %d", r->attempts, tries);
 }
 
 attempt *actor_attempt(actor *a, uint32_t step)
@@ -321,10 +321,13 @@ static void up_say(actor *a, const http_head *head, const char *bytes, size_t n,
 
 static const http_head *reply_head(actor *a)
 {
+    size_t max = a->x.req.max;
+    a->x.req.max = SIZE_MAX / 2; /* the transport's own memory is not what is short */
     http_head *h = arena_zalloc(&a->x.req, sizeof(*h));
     h->status = a->up->status;
     h->content_length = -1;
     h->known[HTTP_H_CONTENT_TYPE] = arena_str(&a->x.req, str_of(script_type(a->up)));
+    a->x.req.max = max;
     return h;
 }
 
@@ -446,12 +449,29 @@ static http_head *request_head(actor *a)
     return h;
 }
 
+/* Memory that is short from here on, in one place or another. */
+static void squeeze(actor *a)
+{
+    rng *r = &a->random;
+    if (chance(r, 60))
+        a->x.mem.max = a->x.mem.used + rng_below(r, 6000);
+    if (chance(r, 50))
+        a->x.req.max = a->x.req.used + rng_below(r, 6000);
+    if (chance(r, 30))
+        a->x.whole.max = rng_below(r, 500);
+    if (chance(r, 50))
+        a->x.keep_left = rng_below(r, 200);
+}
+
 static void client_tick(actor *a)
 {
     a->client_due = INT64_MAX;
     if (a->stage == 0) {
         a->stage = 1;
-        actor_run(a, (dispatch_input){.kind = IN_HEAD, .head = request_head(a)});
+        const http_head *h = request_head(a);
+        if (a->squeezed)
+            squeeze(a);
+        actor_run(a, (dispatch_input){.kind = IN_HEAD, .head = h});
         return;
     }
     a->stage = 3;
@@ -565,6 +585,7 @@ static void actor_run(actor *a, dispatch_input in)
     sim *s = a->s;
     int over = a->finished || a->broken;
     s->running = a;
+    s->scratch.mem.max = a->squeezed == 2 ? 300 + rng_below(&a->random, 12000) : 64u << 20;
     dispatch_run(&a->x, &in, s->now, &act);
     if (a->traced)
         trace_run(a, &in, &act);
@@ -657,6 +678,8 @@ static void actor_begin(sim *s, int i, world *w, int shipped)
         a->gone_due = soon(a, (uint64_t)1 << rng_below(&a->random, 25));
         a->gone_kind = chance(&a->random, 70) ? IN_CLIENT_GONE : IN_STOP;
     }
+    if (chance(&a->random, 4))
+        a->squeezed = 1 + (int)rng_below(&a->random, 2);
     if (a->traced)
         fprintf(stderr, "#%d asks %s (kind %d) %s%s\n", i, a->q.path, a->q.kind, a->q.model,
                 a->q.stream ? ", streamed" : "");

@@ -200,12 +200,36 @@ static void check_disturbed(const actor *a)
           a->finished, "outcome %d", a->recorded_outcome);
 }
 
+/* Anything may have failed, but what is complete must look so, and nothing else may. */
+static void check_squeezed(const actor *a)
+{
+    tp_str out = buf_str(&a->out);
+    int done = find(out, "data: [DONE]") != NULL;
+    if (a->broken) {
+        CHECK(a, a->heads && !done, "broken off, but complete");
+    } else if (a->status != 200) {
+        check_error(a);
+    } else if (a->q.stream && a->q.kind != ASK_BUILT_IN) {
+        verdict v = {.ok = done};
+        check_stream(a, &v);
+        CHECK(a, a->recorded_outcome == (done ? SETTLE_COMPLETED : SETTLE_FAILED), "outcome %d",
+              a->recorded_outcome);
+    } else {
+        CHECK(a, str_ends(out, STR("}")) && !find(out, "\"error\""), "a whole reply that is none");
+        CHECK(a, a->recorded_outcome == SETTLE_COMPLETED, "outcome %d", a->recorded_outcome);
+    }
+}
+
 void oracle_check(actor *a)
 {
     verdict v = {.text = {.max = 64u << 20}};
     a->s->outcomes[a->disturbed ? 0 : a->q.status ? 1 : 2]++;
     if (a->disturbed) {
         check_disturbed(a);
+        return;
+    }
+    if (a->squeezed) {
+        check_squeezed(a);
         return;
     }
     if (a->q.kind == ASK_BUILT_IN) {

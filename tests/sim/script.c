@@ -190,7 +190,7 @@ static void choose_stop(script *s, rng *r, int local)
     uint64_t kind = rng_below(r, 100);
     s->cut = s->body.len;
     s->stop = STOP_WELL;
-    if (kind < 72)
+    if (kind < 72 || !s->count)
         return;
     if (kind < 90 || local) {
         s->stop = local ? STOP_BROKEN : kind < 84 ? STOP_BROKEN : STOP_STALL;

@@ -89,6 +89,7 @@ struct actor {
     int stage;              /* of the client: 0 head, 1 waits, 2 body, 3 done */
     int64_t client_due, gone_due;
     int gone_kind, disturbed;
+    int squeezed;           /* memory is short: anything may fail, but in order */
     char *body;             /* the driver's copy, as long as the request is needed */
     int release_wanted, released;
     /* what the client has got */

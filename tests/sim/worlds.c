@@ -99,8 +99,9 @@ static const tp_provider *provider_of(tp_str name)
 static world *build(sim *s, const char *text, tp_error *err)
 {
     static const char *const name = "/c/sim.json";
-    conf_env env = {.plugin_dir = TEST_BINARY_DIR "/plugins",
-                    .exists = text == own_text ? always : NULL};
+    int own = text == own_text; /* nothing is loaded for it: files that it names are said to exist */
+    conf_env env = {.plugin_dir = own ? "/nowhere" : TEST_BINARY_DIR "/plugins",
+                    .exists = own ? always : NULL};
     tp_str t = str_of(text);
     conf *c = conf_load_texts(&name, &t, 1, &env, err);
     return c ? world_new_take(c, s->loader, 1, &s->log, err) : NULL;
@@ -110,8 +111,8 @@ static world *build(sim *s, const char *text, tp_error *err)
 static void equip(sim *s, world *w)
 {
     const conf_surface *surface = &w->conf->surfaces[0];
+    TP_MUST(w->instance_count == 0);
     w->instances = arena_zalloc(&w->mem, 16 * sizeof(*w->instances));
-    w->instance_count = 0;
     plug_instance *endpoint = instance(w, NULL, &sim_endpoint, NULL);
     plug_instance *strategy = instance(w, NULL, NULL, &sim_strategy);
     endpoint->self = tp_xcalloc(1, 1); /* as good as any: the last to go tells that the world went */
