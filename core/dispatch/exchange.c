@@ -276,6 +276,12 @@ static int64_t deadline_of(const exchange *x)
     return TP_MIN(due, x->local_due);
 }
 
+int64_t dispatch_progress(exchange *x)
+{
+    on_progress(x);
+    return deadline_of(x);
+}
+
 /* The run is over while bytes are still needed: what lies in the caller's memory is copied. Events
  * first, for they may lie in the stash. */
 static void park(exchange *x)

@@ -194,6 +194,9 @@ void dispatch_init(exchange *x, dispatch_env *env, const world *w, tp_now now);
 void dispatch_free(exchange *x);
 /* One input, and as many steps as follow from answers given inline. Resets the worker's scratch. */
 void dispatch_run(exchange *x, const dispatch_input *in, tp_now now, dispatch_actions *out);
+/* IN_UP_PROGRESS right after a run that started the upstream, without another run: only a deadline
+ * follows from it, which is the answer (INT64_MAX: none). */
+int64_t dispatch_progress(exchange *x);
 /* One step of the machine: for tests and for dispatch_run. */
 void dispatch_step(exchange *x, const dispatch_input *in, dispatch_actions *out);
 /* Frees the request's memory (head, body tokens, plan); after actions.release_request, when the

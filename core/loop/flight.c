@@ -210,9 +210,9 @@ void flight_run(flight *f, const dispatch_input *in)
         if (state < 0) {
             again = (dispatch_input){.kind = IN_UP_FAILED, .code = DISPATCH_UP_NOMEM,
                                      .what = "the gateway is out of memory"};
-        } else if (state == UP_SENDING || state == UP_SENT) {
-            again = (dispatch_input){.kind = IN_UP_PROGRESS, .code = state};
         } else {
+            if (state == UP_SENDING || state == UP_SENT)
+                a.deadline_us = dispatch_progress(&f->x);
             break;
         }
         in = &again;
