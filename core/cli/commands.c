@@ -178,7 +178,8 @@ int cli_plugins(int argc, char **argv)
         plug_manifest m = {0};
         char path[4096];
         snprintf(path, sizeof(path), "%.*s", STR_ARG(c->plugins[i].path));
-        int rc = plug_manifest_read(path, &a, &m, &err);
+        int rc = path[0] ? plug_manifest_read(path, &a, &m, &err)
+                         : tp_error_set(&err, TP_ERROR_CONFIG, "its file is nowhere to be found");
         plugin_row(&c->plugins[i], &m, rc ? err.text : NULL, json, i == 0, &b);
     }
     if (json)

@@ -131,7 +131,7 @@ def test_plugins_in_other_languages(gw, built, path):
         gw.reload()
         r = eventually(lambda: next((r for r in [ask(gw, **chat(model="foreign"))] if r.status == 200), None), 5)
         assert "spoken abroad" in r.json()["choices"][0]["message"]["content"]
-        assert up.requests[-1].path == path and up.requests[-1].json()["model"] == "far"
+        assert up.requests[-1].path == path and up.requests[-1].json()["model"] == "foreign"
 
 
 def test_replaced_while_it_runs(gw):

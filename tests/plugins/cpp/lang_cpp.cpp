@@ -7,7 +7,8 @@
 #include <turnpike/plugin.h>
 
 TP_MANIFEST({"id": "test.lang-cpp", "version": "2.1.0", "license": "Apache-2.0", "sdk": "1.0",
-             "kinds": ["provider"]});
+             "kinds": ["provider"],
+             "options": {"type": "object", "properties": {"base_url": {"type": "string"}}}});
 
 // What the SDK calls tp_instance is the plugin's to define; here it is a class.
 struct tp_instance {

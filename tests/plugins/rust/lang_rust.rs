@@ -208,8 +208,9 @@ extern "C" fn get_extension(id: *const c_char) -> *const c_void {
 
 #[used]
 #[link_section = ".tp_manifest"]
-static MANIFEST: [u8; 106] = *br#"{"id": "test.lang-rust", "version": "3.0.0",
-"license": "Apache-2.0", "sdk": "1.0", "kinds": ["provider"]}"#;
+static MANIFEST: [u8; 185] = *br#"{"id": "test.lang-rust", "version": "3.0.0",
+"license": "Apache-2.0", "sdk": "1.0", "kinds": ["provider"],
+"options": {"type": "object", "properties": {"base_url": {"type": "string"}}}}"#;
 
 #[no_mangle]
 pub extern "C" fn tp_plugin_entry_v1(_: *const c_void) -> *const c_void {
