@@ -8,6 +8,7 @@ import pytest
 
 from harness.gateway import Gateway, model, openai
 from harness.mock import Mock
+from harness.paths import TRANSPORT
 from harness.scripted import Upstream, chunked, reply
 
 SHORT = {"connect_ms": 1000, "first_byte_ms": 400, "idle_ms": 400, "total_ms": 5000}
@@ -122,7 +123,11 @@ def test_no_fallback_for_what_the_client_did(gw, spare, name):
     assert spare.last() is None
 
 
-@pytest.mark.parametrize("name", ["cut", "cutrst", "freeze"])
+# libcurl gives up bytes that came before a reset, so there it is a failure before the first byte.
+AFTER = ["cut", "freeze"] if TRANSPORT == "curl" else ["cut", "cutrst", "freeze"]
+
+
+@pytest.mark.parametrize("name", AFTER)
 def test_no_fallback_after_the_first_byte(gw, spare, name):
     spare.reset()
     with gw.client() as c:

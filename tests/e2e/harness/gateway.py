@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 
 from .client import Client
-from .paths import PATIENCE, TURNPIKE
+from .paths import PATIENCE, TRANSPORT, TURNPIKE
 from .proc import Child, clean_env
 
 KEY = "tp_live_" + "e2e0" * 10 + "key"
@@ -24,7 +24,9 @@ KEY = "tp_live_" + "e2e0" * 10 + "key"
 def openai(base_url, **more):
     """A provider of plugin openai. Options of the plugin stand in `options`, the rest beside."""
     options = {"base_url": base_url, **more.pop("options", {})}
-    return {"plugin": "openai", "options": options, "api_key": "sk-upstream-secret", **more}
+    # Upstreams that honour proxies go through the curl transport; none is set in these tests.
+    transport = {"proxy": "environment"} if TRANSPORT == "curl" else {}
+    return {"plugin": "openai", "options": options, "api_key": "sk-upstream-secret", **transport, **more}
 
 
 def model(*deployments, **more):

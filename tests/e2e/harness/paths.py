@@ -11,6 +11,8 @@ SHIPPED = SOURCE / "conf.d"
 RECORDINGS = pathlib.Path(os.environ.get("TURNPIKE_RECORDINGS") or SOURCE / "tests" / "vectors" / "recordings")
 # Where tools/test puts what it gets for the tests: a Python environment and Node packages.
 DEPS = pathlib.Path(os.environ.get("TURNPIKE_TEST_DEPS") or SOURCE / "build")
+# Upstreams through libcurl instead of the client of our own ("curl").
+TRANSPORT = os.environ.get("TURNPIKE_TRANSPORT") or "direct"
 SANITIZED = os.environ.get("TURNPIKE_SANITIZED", "") != ""
 # Sanitized and shared machines are slow: no test waits for less than this where it hopes for more.
 PATIENCE = 60 if SANITIZED else 30
