@@ -497,6 +497,10 @@ static void take_response(actor *a, const dispatch_actions *act)
         int id = 0;
         for (uint32_t i = 0; i < act->header_count; i++) {
             const tp_header *h = &act->headers[i];
+            for (size_t k = 0; k < h->value.len; k++) /* reads it, too */
+                CHECK(a, (unsigned char)h->value.ptr[k] >= ' ', "a header with control characters");
+            if (str_ieq(h->name, STR("retry-after")))
+                CHECK(a, str_eq(h->value, STR("2")), "Retry-After %.*s", STR_ARG(h->value));
             if (str_ieq(h->name, STR("content-type")))
                 snprintf(a->type, sizeof(a->type), "%.*s", STR_ARG(h->value));
             id += str_ieq(h->name, STR("x-request-id"));
@@ -608,6 +612,12 @@ static void actor_run(actor *a, dispatch_input in)
         if (a->shipped && a->x.up.seg_count == 0)
             sim_fail(a, "an empty request");
         up_start(a);
+        if (a->up->way != WAY_REFUSES && a->up->way != WAY_NOMEM && a->up->way != WAY_NO_CONNECTION &&
+            chance(&a->random, 40)) { /* a connection lay ready: the request goes out at once */
+            a->up_stage = 1 + (int)rng_below(&a->random, 2);
+            act.deadline_us = dispatch_progress(&a->x);
+            CHECK(a, act.deadline_us != INT64_MAX, "no deadline for the answer");
+        }
     }
     a->due = act.deadline_us;
     if (act.release_request || a->release_wanted) {
