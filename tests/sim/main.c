@@ -133,7 +133,7 @@ static int live(sim *s, const char *seeds)
 int main(int argc, char **argv)
 {
     static sim s;
-    const char *seeds = NULL;
+    const char *volatile seeds = NULL; /* lives in main beside setjmp */
     s.o = (sim_options){.seed = 1, .lives = 20000, .shipped_percent = 10};
     for (int i = 1; i < argc; i++) {
         const char *v = i + 1 < argc ? argv[i + 1] : "";
