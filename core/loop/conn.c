@@ -92,6 +92,7 @@ static void expired(conn *c)
 static void on_timer(wheel_timer *t)
 {
     conn *c = TP_CONTAINER(t, conn, timer);
+    worker_clock(c->w);
     if (c->n.closing || c->due_us == INT64_MAX)
         return;
     if (c->due_us > net_now_us(&c->w->net))
@@ -145,6 +146,7 @@ static void close_softly(conn *c)
 static void on_eof(net *n)
 {
     conn *c = n->owner;
+    worker_clock(c->w);
     drop_unbegun(c);
     if (c->f || !c->n.queued)
         conn_end(c);
@@ -154,9 +156,11 @@ static void on_eof(net *n)
 
 static void on_error(net *n, int uv_error, const char *what)
 {
+    conn *c = n->owner;
     (void)uv_error;
     (void)what; /* a client's broken connection is no event for the log */
-    conn_end(n->owner);
+    worker_clock(c->w);
+    conn_end(c);
 }
 
 static void on_closed(net *n)
@@ -180,7 +184,9 @@ static void on_closed(net *n)
 
 static void on_data(net *n, char *p, size_t len)
 {
-    conn_feed(n->owner, str_make(p, len));
+    conn *c = n->owner;
+    worker_clock(c->w);
+    conn_feed(c, str_make(p, len));
 }
 
 static void on_room(net *n, char **p, size_t *cap)

@@ -6,7 +6,7 @@
 
 static const char *date_of(worker *w)
 {
-    int64_t ms = worker_now(w).unix_ms;
+    int64_t ms = w->now.unix_ms;
     if (ms / 1000 != w->date_s) {
         w->date_s = ms / 1000;
         http_date(w->date, ms);

@@ -9,6 +9,7 @@
 static void on_timer(wheel_timer *t)
 {
     flight *f = TP_CONTAINER(t, flight, timer);
+    worker_clock(f->w);
     flight_run(f, &(dispatch_input){.kind = IN_TIMER});
 }
 
@@ -21,7 +22,7 @@ flight *flight_new(worker *w, conn *c)
     } else if (!(f = malloc(sizeof(*f)))) {
         return NULL;
     }
-    dispatch_init(&f->x, &w->env, w->use->w, worker_now(w));
+    dispatch_init(&f->x, &w->env, w->use->w, w->now);
     f->x.user = f;
     f->w = w;
     f->c = c;
@@ -105,6 +106,7 @@ int flight_body(flight *f, tp_str bytes, int64_t declared)
 static void on_progress(void *arg, int state)
 {
     flight *f = arg;
+    worker_clock(f->w);
     if (state == UP_SENT && f->release_wanted)
         release_request(f);
     flight_run(f, &(dispatch_input){.kind = IN_UP_PROGRESS, .code = state});
@@ -113,6 +115,7 @@ static void on_progress(void *arg, int state)
 static void on_reply(void *arg, const http_head *head, tp_str data, int fin)
 {
     flight *f = arg;
+    worker_clock(f->w);
     if (fin)
         f->up = NULL;
     flight_run(f, &(dispatch_input){.kind = IN_UP_REPLY, .head = head, .bytes = data, .fin = fin});
@@ -121,6 +124,7 @@ static void on_reply(void *arg, const http_head *head, tp_str data, int fin)
 static void on_failed(void *arg, int reason, const char *what)
 {
     flight *f = arg;
+    worker_clock(f->w);
     int code = DISPATCH_UP_BROKEN;
     f->up = NULL;
     if (reason == UP_E_RESOLVE || reason == UP_E_CONNECT || reason == UP_E_TLS ||
@@ -194,7 +198,7 @@ void flight_run(flight *f, const dispatch_input *in)
     dispatch_input again;
     for (;;) {
         int state = 0;
-        dispatch_run(&f->x, in, worker_now(f->w), &a);
+        dispatch_run(&f->x, in, f->w->now, &a);
         if (a.cancel_upstream && f->up) {
             up_cancel(f->up);
             f->up = NULL;

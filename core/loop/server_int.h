@@ -60,6 +60,7 @@ struct worker {
     uint32_t seg_cap, closing;
     uint64_t flights_made, rested_at; /* exchanges begun; as it was when memory was given back */
     uint32_t idle_s, reserved2;
+    tp_now now;              /* of the current callback */
     int64_t date_s;
     char date[30];
     worker_figures figures;
@@ -116,7 +117,7 @@ void worker_world(worker *w, world *next);             /* [serving] references i
 void worker_stop(worker *w, uint32_t how);             /* [serving] 1: drain, 2: now */
 void worker_quit(worker *w);                           /* [serving] ends the thread */
 void worker_free(worker *w);
-tp_now worker_now(worker *w);
+void worker_clock(worker *w); /* reads the clocks into w->now: at each callback that runs exchanges */
 void worker_use_drop(worker *w, world_use *u);
 
 /* ---- flight.c */

@@ -12,13 +12,12 @@
 #define REST_AFTER_S 5
 #define REPLY_MAX (64u << 20)
 
-tp_now worker_now(worker *w)
+void worker_clock(worker *w)
 {
     struct timespec ts;
-    (void)w;
     clock_gettime(CLOCK_REALTIME_COARSE, &ts);
-    return (tp_now){.mono_us = (int64_t)(uv_hrtime() / 1000),
-                    .unix_ms = (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000};
+    w->now = (tp_now){.mono_us = (int64_t)(uv_hrtime() / 1000),
+                      .unix_ms = (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000};
 }
 
 /* ---- Ports. */
@@ -121,6 +120,7 @@ static void stop_now(worker *w)
 static void on_wake(uv_async_t *a)
 {
     worker *w = a->data;
+    worker_clock(w);
     uv_mutex_lock(&w->lock);
     handed *in = w->inbox;
     world *next = w->next_world;
@@ -239,6 +239,7 @@ static void on_second(uv_timer_t *t)
     worker *w = t->data;
     const server_ports *p = server_ports_of(w->owner);
     up_stats s = {0};
+    worker_clock(w);
     if (w->upstreams)
         up_client_stats(w->upstreams, &s);
     worker_figures *f = &w->figures;
@@ -248,7 +249,7 @@ static void on_second(uv_timer_t *t)
     figure_set(&f->upstream_failures, s.failures);
     figure_set(&f->exchanges, w->env.active);
     if (p->tick)
-        p->tick(p->arg, w->index, f, worker_now(w));
+        p->tick(p->arg, w->index, f, w->now);
     rest(w);
 }
 
