@@ -56,6 +56,8 @@ static int out_of_memory(exchange *x)
 
 static int is_json_type(tp_str type)
 {
+    if (str_eq(type, STR("application/json")))
+        return 1;
     tp_str t = str_trim(str_make(type.ptr, str_find(type, ';')));
     return str_ieq(t, STR("application/json")) ||
            (t.len > 5 && str_ieq(str_skip(t, t.len - 5), STR("+json")));

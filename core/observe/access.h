@@ -10,8 +10,8 @@
 #include "base/log.h"
 #include "settle/settle.h"
 
-#define ACCESS_BUFFER 65536u
-#define ACCESS_FLUSH_AT 32768u /* filled so far, a buffer is handed over */
+#define ACCESS_BUFFER 262144u /* touched only as far as it is filled */
+#define ACCESS_FLUSH_AT 196608u /* filled so far, a buffer is handed over: a wake-up of the writer */
 
 typedef struct access_log access_log;
 typedef struct access_writer access_writer;
