@@ -212,13 +212,19 @@ attempt *actor_attempt(actor *a, uint32_t step)
 
 /* ---- The upstream. */
 
+static uint64_t sum(uint64_t h, tp_str s)
+{
+    static const hash_key key = {1, 2};
+    return hash_mix(h) ^ hash_sip(key, s.ptr, s.len);
+}
+
 static uint64_t sum_of_request(const dispatch_upstream *u)
 {
-    uint64_t h = hash_name(u->target) ^ u->header_count;
+    uint64_t h = sum(u->header_count, u->target);
     for (uint32_t i = 0; i < u->header_count; i++)
-        h = hash_mix(h ^ hash_name(u->headers[i].name)) ^ hash_name(u->headers[i].value);
+        h = sum(sum(h, u->headers[i].name), u->headers[i].value);
     for (uint32_t i = 0; i < u->seg_count; i++)
-        h = hash_mix(h) ^ hash_name(u->segs[i]);
+        h = sum(h, u->segs[i]);
     return h;
 }
 
@@ -788,7 +794,7 @@ void sim_life(sim *s, uint64_t seed)
                                     .settle = port_settle, .manage = port_manage, .record = port_record};
     s->crowd = chance(&s->random, 90) ? 1 : 2 + (int)rng_below(&s->random, SIM_ACTORS - 1);
     int shipped = s->shipped && chance(&s->random, (unsigned)s->o.shipped_percent);
-    int reload = !shipped && chance(&s->random, 1), worlds = s->worlds;
+    int reload = !shipped && rng_below(&s->random, 500) == 0, worlds = s->worlds;
     if (shipped) { /* a strategy may look at live figures: each life has its own */
         route_table_free(s->live);
         s->live = s->env.live = route_table_new(32);

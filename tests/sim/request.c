@@ -30,19 +30,23 @@ static void choose_kind(request *q, rng *r)
 static void own_members(request *q, buf *b)
 {
     static const char *const converts[] = {"well", "fails", "input"};
-    buf_printf(b, "\"parse\":\"%s\",\"convert\":\"%s\",\"errors\":\"%s\",\"seed\":9007199254740993,"
-                  "\"deep\":{\"cailos\":[1,{\"turnpike\":2}]}",
-               q->kind == ASK_PARSE_INPUT      ? "input"
-               : q->kind == ASK_PARSE_INTERNAL ? "internal"
-               : q->rewritten                  ? "rewrite"
-                                               : "well",
-               converts[q->convert], q->own_errors ? "own" : "host");
+    const char *how = q->kind == ASK_PARSE_INPUT      ? "input"
+                      : q->kind == ASK_PARSE_INTERNAL ? "internal"
+                      : q->rewritten                  ? "rewrite"
+                                                      : "well";
+    const char *all[] = {"\"parse\":\"", how, "\",\"convert\":\"", converts[q->convert],
+                         "\",\"errors\":\"", q->own_errors ? "own" : "host",
+                         "\",\"seed\":9007199254740993,\"deep\":{\"cailos\":[1,{\"turnpike\":2}]}"};
+    for (size_t i = 0; i < TP_COUNT(all); i++)
+        buf_adds(b, str_of(all[i]));
 }
 
 static void shipped_members(request *q, buf *b)
 {
-    buf_printf(b, "\"messages\":[{\"role\":\"user\",\"content\":%s}],\"seed\":9007199254740993",
-               q->kind == ASK_PARSE_INPUT || q->kind == ASK_PARSE_INTERNAL ? "17" : "\"say abc\"");
+    buf_adds(b, STR("\"messages\":[{\"role\":\"user\",\"content\":"));
+    buf_adds(b, q->kind == ASK_PARSE_INPUT || q->kind == ASK_PARSE_INTERNAL ? STR("17")
+                                                                            : STR("\"say abc\""));
+    buf_adds(b, STR("}],\"seed\":9007199254740993"));
 }
 
 /* The body, with hints here and there, and the same without them. */
@@ -61,7 +65,8 @@ static void write_body(request *q, rng *r, int shipped)
         for (int h = 0; h < 2; h++) {
             if (!(q->hints >> h & 1) || at[h] != place)
                 continue;
-            buf_printf(&q->body, "%s%s", first ? "" : ",", hints[h]);
+            buf_adds(&q->body, first ? STR("") : STR(","));
+            buf_adds(&q->body, str_of(hints[h]));
             first = 0;
         }
         if (place == 2)
@@ -71,7 +76,7 @@ static void write_body(request *q, rng *r, int shipped)
         buf *both[2] = {&q->body, &q->wanted};
         for (int k = 0; k < 2; k++) {
             if (place == 0)
-                buf_printf(both[k], "%s", head);
+                buf_adds(both[k], str_of(head));
             else if (shipped)
                 shipped_members(q, both[k]);
             else
