@@ -1,29 +1,52 @@
 #include "base/str.h"
 
-static unsigned char lower(unsigned char c)
+/* Eight bytes in lower case, were they all ASCII. */
+static uint64_t lower8(uint64_t v)
 {
-    return (unsigned char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
+    uint64_t low = v & ~STR_HIGHS;
+    uint64_t upper = (low + STR_ONES * (0x80 - 'A')) & ~(low + STR_ONES * (0x7f - 'Z')) & ~v;
+    return v | (upper & STR_HIGHS) >> 2;
 }
 
 int str_ieq(tp_str a, tp_str b)
 {
     if (a.len != b.len)
         return 0;
-    for (size_t i = 0; i < a.len; i++)
-        if (lower((unsigned char)a.ptr[i]) != lower((unsigned char)b.ptr[i]))
+    for (size_t i = 0; i < a.len; i += 8)
+        if (lower8(str_part(a, i)) != lower8(str_part(b, i)))
             return 0;
     return 1;
 }
 
-tp_str str_trim(tp_str s)
+/* Letters and hyphens, which names of headers mostly are. */
+static int is_wordy(uint64_t v)
 {
-    while (s.len && (s.ptr[0] == ' ' || s.ptr[0] == '\t')) {
-        s.ptr++;
-        s.len--;
-    }
-    while (s.len && (s.ptr[s.len - 1] == ' ' || s.ptr[s.len - 1] == '\t'))
-        s.len--;
-    return s;
+    uint64_t low = (v | STR_ONES * 0x20) & ~STR_HIGHS, hyphen = v ^ STR_ONES * '-';
+    uint64_t letter = (low + STR_ONES * (0x80 - 'a')) & ~(low + STR_ONES * (0x7f - 'z'));
+    hyphen = ~((hyphen & ~STR_HIGHS) + ~STR_HIGHS);
+    return (((letter | hyphen) & ~v) & STR_HIGHS) == STR_HIGHS;
+}
+
+static int is_token_char(unsigned char c)
+{
+    return (unsigned char)((c | 0x20) - 'a') < 26 || (unsigned char)(c - '0') < 10 ||
+           (c && strchr("!#$%&'*+-.^_`|~", c));
+}
+
+static __attribute__((noinline)) int is_token_slowly(tp_str s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (!is_token_char((unsigned char)s.ptr[i]))
+            return 0;
+    return 1;
+}
+
+int str_is_token(tp_str s)
+{
+    for (size_t i = 0; i < s.len; i += 8)
+        if (TP_UNLIKELY(!is_wordy(str_part(s, i))))
+            return is_token_slowly(s);
+    return s.len != 0;
 }
 
 int str_to_i64(tp_str s, int64_t *out)

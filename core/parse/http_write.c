@@ -87,14 +87,6 @@ int http_write_status(buf *b, int status)
     return 0;
 }
 
-static int is_token(tp_str s)
-{
-    for (size_t i = 0; i < s.len; i++)
-        if (!http_token_lower[(unsigned char)s.ptr[i]])
-            return 0;
-    return s.len != 0;
-}
-
 static int has_line_end(tp_str s)
 {
     for (size_t i = 0; i < s.len; i++)
@@ -105,7 +97,7 @@ static int has_line_end(tp_str s)
 
 int http_write_header(buf *b, tp_str name, tp_str value)
 {
-    if (!is_token(name))
+    if (!str_is_token(name))
         return -1;
     if (str_has_control(value) && has_line_end(value))
         return -1;

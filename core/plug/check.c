@@ -2,35 +2,31 @@
  * not with the connection that they travel on. */
 #include "plug/plug_int.h"
 
-/* RFC 9110's tchar. */
-static int is_token_char(unsigned char c)
-{
-    return (unsigned char)((c | 0x20) - 'a') < 26 || (unsigned char)(c - '0') < 10 || c == '-' ||
-           (c && strchr("!#$%&'*+.^_`|~", c));
-}
-
 /* Framing, the connection, and what the host itself says or must be able to undo. */
 static int is_hosts(tp_str name)
 {
-    static const tp_str names[] = {
-        {"te", 2}, {"host", 4}, {"expect", 6}, {"trailer", 7}, {"upgrade", 7}, {"connection", 10},
-        {"keep-alive", 10}, {"content-length", 14}, {"http2-settings", 14},
-        {"accept-encoding", 15}, {"transfer-encoding", 17}};
-    if (name.len > 6 && str_ieq(str_make(name.ptr, 6), STR("proxy-")))
-        return 1;
-    for (size_t i = 0; i < TP_COUNT(names); i++)
-        if (names[i].len == name.len && str_ieq(names[i], name))
-            return 1;
-    return 0;
+#define IS(lit) str_ieq(name, STR(lit))
+    switch (name.len) {
+    case 2: return IS("te");
+    case 4: return IS("host");
+    case 6: return IS("expect");
+    case 7: return IS("trailer") || IS("upgrade");
+    case 10: return IS("connection") || IS("keep-alive");
+    case 14: return IS("content-length") || IS("http2-settings");
+    case 15: if (IS("accept-encoding")) return 1; break;
+    case 17: if (IS("transfer-encoding")) return 1; break;
+    default: break;
+    }
+#undef IS
+    return name.len > 6 && str_ieq(str_make(name.ptr, 6), STR("proxy-"));
 }
 
 const char *plug_check_header(tp_str name, tp_str value)
 {
     if (name.len == 0 || name.len > 256)
         return "a header's name has 1 to 256 bytes";
-    for (size_t i = 0; i < name.len; i++)
-        if (!is_token_char((unsigned char)name.ptr[i]))
-            return "a header's name may hold letters, digits and -_.!#$%&'*+^`|~ only";
+    if (!str_is_token(name))
+        return "a header's name may hold letters, digits and -_.!#$%&'*+^`|~ only";
     if (is_hosts(name))
         return "this header is the host's own to set; leave it out";
     if (!str_has_control(value))
