@@ -322,11 +322,8 @@ static int absolute_form(http_parser *p, const http_head *h, tp_str *rest)
 static int take_target(http_parser *p, http_head *h)
 {
     tp_str rest = h->target;
-    for (size_t i = 0; i < rest.len; i++) {
-        unsigned char c = (unsigned char)rest.ptr[i];
-        if (c <= 0x20 || c >= 0x7f || c == '#')
-            return http_refuse(p, 400, "the target holds a byte that must be percent-encoded");
-    }
+    if (!http_target_clean(rest))
+        return http_refuse(p, 400, "the target holds a byte that must be percent-encoded");
     if (p->ll.method == HTTP_CONNECT)
         return http_refuse(p, 405, "this is no proxy: CONNECT is not served");
     if (rest.ptr[0] == '*') {
@@ -412,11 +409,10 @@ static int take_response(http_parser *p, http_head *h)
     return 0;
 }
 
-int http_head_take(http_parser *p, http_head *h, tp_header *headers, char *raw, size_t len)
+int http_head_llhttp(http_parser *p, http_head *h, char *raw, size_t len)
 {
-    h->headers = headers;
-    h->content_length = -1;
     llhttp_init(&p->ll, p->side == HTTP_REQUEST ? LLHTTP_REQUEST : LLHTTP_RESPONSE, &settings);
+    h->header_count = 0;
     p->head = h; /* for the callbacks */
     llhttp_errno_t err = llhttp_execute(&p->ll, raw, len);
     p->head = NULL;
@@ -424,10 +420,24 @@ int http_head_take(http_parser *p, http_head *h, tp_header *headers, char *raw, 
         return head_error(p, err);
     if (llhttp_get_error_pos(&p->ll) != raw + len || h->header_count != p->lines)
         return head_error(p, HPE_STRICT);
+    return 0;
+}
+
+int http_head_judge(http_parser *p, http_head *h, const char *raw)
+{
     h->minor = p->ll.http_minor;
     if (p->side == HTTP_RESPONSE)
         return take_response(p, h);
     h->method_text = str_make(raw, p->method_len);
     h->target = str_make(raw + p->method_len + 1, p->target_len);
     return take_request(p, h);
+}
+
+int http_head_take(http_parser *p, http_head *h, tp_header *headers, char *raw, size_t len)
+{
+    h->headers = headers;
+    h->content_length = -1;
+    if (!http_head_plain(p, h, raw, len) && http_head_llhttp(p, h, raw, len) != 0)
+        return -1;
+    return http_head_judge(p, h, raw);
 }

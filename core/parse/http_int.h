@@ -1,7 +1,8 @@
-/* Private to parse/: the parser's state, and what its three files say to each other.
+/* Private to parse/: the parser's state, and what its four files say to each other.
  *   http_parse.c  bytes over calls: gathering a head, spans of a body
  *   http_scan.c   where a head ends; what can be judged line by line
- *   http_head.c   a whole head, through llhttp, to http_head; what RFC 9112 refuses
+ *   http_plain.c  a whole head of the usual form, in one pass
+ *   http_head.c   any other whole head, through llhttp; what RFC 9112 refuses
  * llhttp sees a head only when it is whole and lies in the arena. That a head arrived in pieces can
  * therefore not change what is made of it, and its strings need no copy of their own. */
 #ifndef TP_PARSE_HTTP_INT_H
@@ -43,9 +44,18 @@ int http_scan(http_parser *p, const char *base, uint32_t len);
 /* Takes apart the whole head raw[0..len), which lies in the arena and is changed in place (names to
  * lower case). h and headers have room: p->lines of headers. 0, or -1: refused. */
 int http_head_take(http_parser *p, http_head *h, tp_header *headers, char *raw, size_t len);
+/* Its steps: headers and first line by one of two readers, then what they mean. A reader fills
+ * h->headers and p->ll's method or status_code and its http_minor. */
+/* 1; or 0: not of the usual form, ask llhttp. Nothing is refused. raw may have changed its case. */
+int http_head_plain(http_parser *p, http_head *h, char *raw, size_t len);
+/* 0; or -1: refused. Needed before a chunked body, which llhttp goes on with. */
+int http_head_llhttp(http_parser *p, http_head *h, char *raw, size_t len);
+int http_head_judge(http_parser *p, http_head *h, const char *raw); /* 0; or -1: refused */
 
 /* The byte in lower case if it may stand in a token (RFC 9110 5.6.2), else 0. */
 extern const unsigned char http_token_lower[256];
+/* Printable ASCII without '#' and spaces? */
+int http_target_clean(tp_str s);
 /* Are there control characters other than TAB? */
 int http_has_control(tp_str s);
 #endif

@@ -20,6 +20,17 @@ int http_has_control(tp_str s)
     return bad != 0;
 }
 
+int http_target_clean(tp_str s)
+{
+    uint64_t bad = 0;
+    for (size_t i = 0; i < s.len; i += 8) {
+        uint64_t v = str_part(s, i), low = v & ~STR_HIGHS;
+        bad |= v | ~(low + STR_ONES * (0x80 - 0x21)) | (low + STR_ONES) |
+               str_zero_bytes(v ^ STR_ONES * '#');
+    }
+    return (bad & STR_HIGHS) == 0;
+}
+
 static int is_digit(char c)
 {
     return c >= '0' && c <= '9';
