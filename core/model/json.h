@@ -2,7 +2,7 @@
  * bounded depth and count) and writes a tape of tp_token, in text order (see plugin.h). Nothing is
  * decoded and nothing is copied: tokens are offsets into the text. Numbers keep their spelling.
  * All functions: [any] thread, no I/O, no allocation but what is said. (The scan allocates the
- * tape, and for an object of more than 32 keys, or with keys that have escapes or are long, a table
+ * tape, and for an object of many keys, or with keys that have escapes or are long, a table
  * that it frees again.) Nothing is read beyond text.len. */
 #ifndef TP_MODEL_JSON_H
 #define TP_MODEL_JSON_H

@@ -6,23 +6,22 @@
 #include "model/json.h"
 
 #define JSON_BLOCK 64u      /* bytes that a kernel looks at together */
+#define JSON_SLACK 192u     /* bytes behind a place that was looked at that can be read */
 #define JSON_SMALL 512u     /* texts up to here are copied, so that no read needs a bound */
 #define JSON_DEPTH_CAP 512u /* the deepest that max_depth can ask for */
-#define JSON_FEW_KEYS 32u   /* objects with more keys are checked for duplicates when they close */
+#define JSON_FEW_KEYS 32u   /* beyond so many, a key that may be there is looked for at the close */
 #define JSON_SHORT_KEY 56u  /* so are objects with longer keys */
 
 /* An open container. `seen` is a filter with a bit a key: a key whose bit is clear is new. */
 typedef struct json_level {
     uint64_t seen;
-    uint32_t open; /* its token */
-    uint32_t keys;
+    uint32_t open;  /* its token */
     uint32_t table; /* 1: the keys are compared when the object closes, with a hash table */
-    uint32_t reserved;
 } json_level;
 
 /* Kernels read whole blocks. A block that begins at `i` is read from text + i if i <= lim, else
- * from pad + (i - lim), where the last block of the text lies with zeros behind it. A zero is
- * valid nowhere, so that it also marks the end. Small texts lie in pad as a whole. */
+ * from pad + (i - lim), where the last JSON_SLACK bytes of the text lie with zeros behind them. A
+ * zero is valid nowhere, so that it also marks the end. Small texts lie in pad as a whole. */
 typedef struct json_scanner {
     const uint8_t *text;
     size_t len, lim;
@@ -91,8 +90,9 @@ int json_unicode_ok(const json_scanner *s, size_t at, size_t *low_at);
 size_t json_number_end(json_scanner *s, size_t i);
 /* More room in the tape: 0, or the code with the fault set. */
 int json_tape_grow(json_scanner *s, uint32_t n, size_t at);
-/* Is key token `key`, the newest of the open object, among those before it? Both plain. */
-int json_key_walk(const json_scanner *s, uint32_t open, uint32_t key);
+/* Is key token `key`, the newest of the open object, among those before it? All plain. Where there
+ * are many, lv->table is set instead: then the answer comes when the object closes. */
+int json_key_walk(const json_scanner *s, json_level *lv, uint32_t key);
 /* All keys of an object that has closed: 0, or the code with the fault set. */
 int json_key_table(json_scanner *s, uint32_t open);
 

@@ -1,5 +1,5 @@
 /* Duplicate keys. Small objects are compared pairwise, and only where a filter of one bit a key
- * says that it could be; large ones with a hash table when they close, so that no text costs
+ * says that it could be; those of large ones with a hash table when they close, so that no text costs
  * quadratic time. Its hash is keyed with bytes that the kernel made for this process. */
 #include <stdlib.h>
 #include <sys/auxv.h>
@@ -12,11 +12,18 @@ static tp_str inside(const json_scanner *s, const tp_token *t)
     return (tp_str){(const char *)s->text + t->at + 1, t->len - 2};
 }
 
-int json_key_walk(const json_scanner *s, uint32_t open, uint32_t key)
+int json_key_walk(const json_scanner *s, json_level *lv, uint32_t key)
 {
     const tp_token *tok = s->tape->tokens;
     const uint32_t len = tok[key].len;
-    for (uint32_t k = open + 1; k < key; k = tok[k + 1].next) {
+    uint32_t few = JSON_FEW_KEYS;
+    if (lv->table)
+        return 0;
+    for (uint32_t k = lv->open + 1; k < key; k = tok[k + 1].next) {
+        if (few-- == 0) {
+            lv->table = 1;
+            return 0;
+        }
         if (tok[k].len == len && memcmp(s->text + tok[k].at, s->text + tok[key].at, len) == 0)
             return 1;
     }

@@ -93,9 +93,9 @@ int json_scan_by(json_scan_fn scan, tp_str text, json_tape *tape, json_error *er
         s.lim = SIZE_MAX;
     } else {
         s.text = (const uint8_t *)text.ptr;
-        s.lim = text.len - JSON_BLOCK;
-        memcpy(s.pad, s.text + s.lim, JSON_BLOCK);
-        memset(s.pad + JSON_BLOCK, 0, 2 * JSON_BLOCK);
+        s.lim = text.len - JSON_SLACK;
+        memcpy(s.pad, s.text + s.lim, JSON_SLACK);
+        memset(s.pad + JSON_SLACK, 0, 2 * JSON_BLOCK);
     }
     return TP_LIKELY(scan(&s) == 0) ? 0 : report(&s, text, err);
 }

@@ -6,7 +6,8 @@
 static inline size_t K(string)(json_scanner *s, size_t i, const uint8_t *src, uint32_t *escaped)
 {
     (void)src;
-    return json_string_walk(s, i, escaped);
+    size_t end = json_string_walk(s, i, escaped);
+    return end ? end - i : 0;
 }
 
 #include "model/json_scan_body.h"

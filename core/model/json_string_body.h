@@ -62,11 +62,13 @@ static __attribute__((noinline)) size_t K(string_long)(json_scanner *s, size_t i
     }
 }
 
+/* The string's inside and its closing quote: how many bytes, or 0. */
 static inline size_t K(string)(json_scanner *s, size_t i, const uint8_t *src, uint32_t *escaped)
 {
     uint64_t quote, other;
     K_SHORT(src, quote, other);
     if (TP_LIKELY(quote && !(other & (quote - 1) & ~quote)))
-        return i + (size_t)__builtin_ctzll(quote) + 1;
-    return K(string_long)(s, i, escaped);
+        return (size_t)__builtin_ctzll(quote) + 1;
+    size_t end = K(string_long)(s, i, escaped);
+    return end ? end - i : 0;
 }
