@@ -8,6 +8,7 @@
 #define PARAM_MAX 256u   /* bytes of a parameter's or field's name */
 #define REPORT_MAX 64u   /* reports of one call; it is a response header in the end */
 #define LOG_MAX 16u      /* lines of one call */
+#define QUOTE_SHORT 64u  /* bytes: copying costs less than a segment of its own */
 #define DELAY_MAX ((int64_t)24 * 3600 * 1000)
 
 static plug_call *of(tp_call *c)
@@ -305,10 +306,9 @@ static char escape_of(unsigned char b)
     }
 }
 
-static size_t escape_into(char *p, tp_str text)
+static void escape_into(char *p, tp_str text)
 {
     static const char hex[] = "0123456789abcdef";
-    char *start = p;
     for (size_t i = 0; i < text.len; i++) {
         unsigned char b = (unsigned char)text.ptr[i];
         char e = escape_of(b);
@@ -322,7 +322,49 @@ static size_t escape_into(char *p, tp_str text)
             *p++ = hex[b & 15];
         }
     }
-    return (size_t)(p - start);
+}
+
+/* Short text that needs no escapes, in one go: 1; or 0, and nothing is written. */
+static int quote_plain(plug_call *c, tp_str text)
+{
+    for (size_t i = 0; i < text.len; i += 8)
+        if (!str_json_plain(str_part(text, i)))
+            return 0;
+    char *p = plug_out_room(c->scratch, c->out, text.len + 2);
+    if (!p)
+        return 0; /* what comes next fails likewise */
+    p[0] = '"';
+    str_copy(p + 1, text.ptr, text.len);
+    p[text.len + 1] = '"';
+    return 1;
+}
+
+/* Text of any kind and length. What is borrowed and needs no escapes is not copied. */
+static tp_status quote_any(plug_call *c, tp_str text)
+{
+    size_t more = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        char e = escape_of((unsigned char)text.ptr[i]);
+        more += e == 0 ? 0 : e == 'u' ? 5 : 1;
+    }
+    if (!more && plug_is_borrowed(c, text)) {
+        tp_str quote = STR("\"");
+        return plug_out_write(c->scratch, c->out, quote, 1) ||
+                       plug_out_write(c->scratch, c->out, text, 0) ||
+                       plug_out_write(c->scratch, c->out, quote, 1)
+                   ? no_memory(c) : TP_OK;
+    }
+    size_t n = text.len + more + 2;
+    char *p = n > more ? plug_out_room(c->scratch, c->out, n) : NULL;
+    if (!p)
+        return no_memory(c);
+    p[0] = '"';
+    p[n - 1] = '"';
+    if (more)
+        escape_into(p + 1, text);
+    else if (text.len)
+        memcpy(p + 1, text.ptr, text.len);
+    return TP_OK;
 }
 
 static tp_status h_quote(tp_call *call, tp_str text)
@@ -330,37 +372,11 @@ static tp_status h_quote(tp_call *call, tp_str text)
     plug_call *c = of(call);
     MAY(c, PLUG_MAY_REQUEST | PLUG_MAY_WRITE, "quote");
     BYTES(c, text, "quote");
+    if (text.len <= QUOTE_SHORT && quote_plain(c, text))
+        return TP_OK;
     if (!json_utf8_valid(text))
         return misuse(c, "quote", "the text is not valid UTF-8, so it cannot be a JSON string");
-    size_t more = 0;
-    for (size_t i = 0; i < text.len; i++) {
-        char e = escape_of((unsigned char)text.ptr[i]);
-        more += e == 0 ? 0 : e == 'u' ? 5 : 1;
-    }
-    tp_str quote = STR("\"");
-    tp_str body = text;
-    char small[256]; /* one copy joins what was written before; larger ones go straight in */
-    int borrowed = plug_is_borrowed(c, text), copy = 1;
-    if (text.len + more + 2 <= sizeof(small) && !(borrowed && !more && text.len > 64)) {
-        small[0] = '"';
-        size_t n = 1 + escape_into(small + 1, text);
-        small[n++] = '"';
-        return plug_out_write(c->scratch, c->out, str_make(small, n), 1) ? no_memory(c) : TP_OK;
-    }
-    if (more) {
-        char *p = arena_alloc(&c->scratch->mem, text.len + more);
-        if (!p)
-            return no_memory(c);
-        body = str_make(p, escape_into(p, text));
-        copy = 0;
-    } else {
-        copy = !borrowed;
-    }
-    if (plug_out_write(c->scratch, c->out, quote, 1) ||
-        plug_out_write(c->scratch, c->out, body, copy) ||
-        plug_out_write(c->scratch, c->out, quote, 1))
-        return no_memory(c);
-    return TP_OK;
+    return quote_any(c, text);
 }
 
 static size_t base64_into(char *p, tp_str s)
@@ -410,6 +426,36 @@ static tp_status h_attach(tp_call *call, uint32_t part, uint32_t base64)
 
 /* ---- Events, reports, failure, log */
 
+/* A later SDK's event may be longer, an older one's shorter: what is common is taken. */
+static void take_event(tp_event *to, const tp_event *e)
+{
+    if (TP_LIKELY(e->size == sizeof(*to))) {
+        *to = *e;
+        return;
+    }
+    memset(to, 0, sizeof(*to));
+    memcpy(to, e, TP_MIN((size_t)e->size, sizeof(*to)));
+    to->size = sizeof(*to);
+}
+
+/* One piece of memory for all strings that are not borrowed; bit i of which: the i-th is one. */
+static int copy_strings(plug_call *c, tp_str *const *strings, uint32_t which)
+{
+    size_t need = 0;
+    for (uint32_t bits = which; bits; bits &= bits - 1)
+        need += strings[__builtin_ctz(bits)]->len; /* cannot wrap: each lies in this process */
+    char *p = arena_alloc(&c->scratch->mem, need);
+    if (TP_UNLIKELY(!p))
+        return -1;
+    for (uint32_t bits = which; bits; bits &= bits - 1) {
+        tp_str *s = strings[__builtin_ctz(bits)];
+        memcpy(p, s->ptr, s->len);
+        s->ptr = p;
+        p += s->len;
+    }
+    return 0;
+}
+
 static tp_status h_emit(tp_call *call, const tp_event *e)
 {
     plug_call *c = of(call);
@@ -417,39 +463,25 @@ static tp_status h_emit(tp_call *call, const tp_event *e)
     if (TP_UNLIKELY(!e || e->size < offsetof(tp_event, choice)))
         return misuse(c, "emit", "the event's size is not set; begin it with {.size = "
                       "sizeof(tp_event), ...}");
-    /* A later SDK's event may be longer, an older one's shorter: what is common is taken. */
-    tp_event in = {0};
-    memcpy(&in, e, TP_MIN((size_t)e->size, sizeof(in)));
-    in.size = sizeof(in);
-    tp_str *strings[] = {&in.id, &in.name, &in.text, &in.raw, &in.param};
-    size_t need = 0;
+    tp_event *to = plug_out_slot(c->scratch, c->out);
+    if (TP_UNLIKELY(!to))
+        return no_memory(c);
+    take_event(to, e);
+    tp_str *const strings[] = {&to->id, &to->name, &to->text, &to->raw, &to->param};
     uint32_t copy = 0;
     for (uint32_t i = 0; i < TP_COUNT(strings); i++) {
         tp_str *s = strings[i];
-        BYTES(c, *s, "emit");
         if (s->len == 0) {
             *s = STR_NONE;
-        } else if (!plug_is_borrowed(c, *s)) {
-            copy |= 1u << i;
-            need += s->len; /* cannot wrap: each lies in this process's memory */
+            continue;
         }
+        if (TP_UNLIKELY(!s->ptr))
+            return null_bytes(c, "emit");
+        copy |= (uint32_t)!plug_is_borrowed(c, *s) << i;
     }
-    if (copy) { /* one piece for all of them */
-        char *p = arena_alloc(&c->scratch->mem, need);
-        if (TP_UNLIKELY(!p))
-            return no_memory(c);
-        for (uint32_t i = 0; i < TP_COUNT(strings); i++) {
-            if (!(copy >> i & 1))
-                continue;
-            memcpy(p, strings[i]->ptr, strings[i]->len);
-            strings[i]->ptr = p;
-            p += strings[i]->len;
-        }
-    }
-    tp_event *out = plug_out_event(c->scratch, c->out);
-    if (TP_UNLIKELY(!out))
+    if (copy && TP_UNLIKELY(copy_strings(c, strings, copy)))
         return no_memory(c);
-    *out = in;
+    c->out->event_count++;
     return TP_OK;
 }
 

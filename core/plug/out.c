@@ -1,6 +1,6 @@
 /* What a call puts out: arrays that grow by doubling in scratch memory. */
 #include <string.h>
-#include "plug/call.h"
+#include "plug/plug_int.h"
 
 #define ROOM 1008u /* two rooms and their alignment fill one pooled chunk of an arena */
 
@@ -26,12 +26,12 @@ static void *grow(arena *a, void *items, uint32_t count, uint32_t *cap, size_t s
     return p;
 }
 
-/* Copies bytes to where they join the bytes copied before, if there is room for that. */
-static const char *copy_bytes(plug_scratch *s, plug_out *o, tp_str bytes)
+/* n bytes where they join the bytes copied before, if there is room for that. */
+static char *room_for(plug_scratch *s, plug_out *o, size_t n)
 {
-    if (TP_UNLIKELY((size_t)(o->room_end - o->room) < bytes.len)) {
-        if (bytes.len > ROOM / 2) /* its own piece; the room stays for small ones */
-            return arena_dup(&s->mem, bytes.ptr, bytes.len);
+    if (TP_UNLIKELY((size_t)(o->room_end - o->room) < n)) {
+        if (n > ROOM / 2) /* its own piece; the room stays for small ones */
+            return arena_alloc(&s->mem, n);
         char *room = arena_alloc(&s->mem, ROOM);
         if (!room)
             return NULL;
@@ -39,20 +39,12 @@ static const char *copy_bytes(plug_scratch *s, plug_out *o, tp_str bytes)
         o->room_end = room + ROOM;
     }
     char *p = o->room;
-    memcpy(p, bytes.ptr, bytes.len);
-    o->room += bytes.len;
+    o->room += n;
     return p;
 }
 
-int plug_out_write(plug_scratch *s, plug_out *o, tp_str bytes, int copy)
+static int append(plug_scratch *s, plug_out *o, tp_str bytes)
 {
-    if (bytes.len == 0)
-        return 0;
-    if (copy) {
-        bytes.ptr = copy_bytes(s, o, bytes);
-        if (!bytes.ptr)
-            return TP_E_NOMEM;
-    }
     if (o->seg_count) {
         tp_str *last = &o->segs[o->seg_count - 1];
         if (last->ptr + last->len == bytes.ptr) {
@@ -70,6 +62,28 @@ int plug_out_write(plug_scratch *s, plug_out *o, tp_str bytes, int copy)
     return 0;
 }
 
+char *plug_out_room(plug_scratch *s, plug_out *o, size_t n)
+{
+    char *p = room_for(s, o, n);
+    return p && append(s, o, str_make(p, n)) == 0 ? p : NULL;
+}
+
+int plug_out_write(plug_scratch *s, plug_out *o, tp_str bytes, int copy)
+{
+    if (bytes.len == 0)
+        return 0;
+    if (!copy)
+        return append(s, o, bytes);
+    char *p = plug_out_room(s, o, bytes.len);
+    if (!p)
+        return TP_E_NOMEM;
+    if (bytes.len <= 64)
+        str_copy(p, bytes.ptr, bytes.len);
+    else
+        memcpy(p, bytes.ptr, bytes.len);
+    return 0;
+}
+
 int plug_out_header(plug_scratch *s, plug_out *o, tp_str name, tp_str value)
 {
     tp_header *h = grow(&s->mem, o->headers, o->header_count, &o->header_cap, sizeof(*h));
@@ -80,13 +94,21 @@ int plug_out_header(plug_scratch *s, plug_out *o, tp_str name, tp_str value)
     return 0;
 }
 
-tp_event *plug_out_event(plug_scratch *s, plug_out *o)
+tp_event *plug_out_slot(plug_scratch *s, plug_out *o)
 {
     tp_event *e = grow(&s->mem, o->events, o->event_count, &o->event_cap, sizeof(*e));
     if (!e)
         return NULL;
     o->events = e;
-    e += o->event_count++;
+    return e + o->event_count;
+}
+
+tp_event *plug_out_event(plug_scratch *s, plug_out *o)
+{
+    tp_event *e = plug_out_slot(s, o);
+    if (!e)
+        return NULL;
+    o->event_count++;
     *e = (tp_event){.size = sizeof(*e)};
     return e;
 }

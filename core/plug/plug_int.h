@@ -40,6 +40,12 @@ struct plug_image {
 /* Asks the plugin for the tables of its manifest's kinds, copies and checks them. */
 int plug_image_bind(plug_image *i, const tp_plugin *p, tp_error *err);
 
+/* ---- Output without a copy on the way; NULL: out of memory. */
+/* n > 0 bytes to be filled at once, appended to what was written. */
+char *plug_out_room(plug_scratch *s, plug_out *o, size_t n);
+/* Where the next event goes: nothing is set, and it counts only when event_count is raised. */
+tp_event *plug_out_slot(plug_scratch *s, plug_out *o);
+
 /* ---- Checks of what a plugin puts out; NULL, or a sentence that says what is wrong. */
 const char *plug_check_header(tp_str name, tp_str value);
 const char *plug_check_method(tp_str method);
