@@ -48,12 +48,15 @@ static uint32_t *top_slot(frame *f, tp_str k)
     }
 }
 
-/* One pass over the top level. Keys with escapes are decoded, as a client's SDK would. */
+/* One pass over the top level. Keys with escapes are decoded, as a client's SDK would; what is a
+ * known name as it stands has none. */
 static void read_top(frame *f)
 {
     for (members m = members_of(&f->doc, 0); members_next(&m);) {
-        tp_str k = span_text(f->h, f->c, &f->doc, m.key);
+        tp_str k = span_inner(&f->doc, m.key);
         uint32_t *slot = top_slot(f, k);
+        if (!slot && span_has_escape(k))
+            slot = top_slot(f, span_text(f->h, f->c, &f->doc, m.key));
         if (slot)
             *slot = m.value;
     }

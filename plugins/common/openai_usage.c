@@ -6,20 +6,72 @@
 enum { PROMPT, CACHE_READ, CACHE_WRITE, AUDIO_PROMPT, COMPLETION, REASONING, AUDIO_COMPLETION,
        UNITS };
 
-static int64_t count_of(const tp_host *h, const tp_doc *d, uint32_t object, tp_str key)
+/* What an upstream's usage object may say, under all the names that are about. */
+enum { NOTHING, SAID_PROMPT, SAID_COMPLETION, SAID_TOTAL, SAID_CACHED, SAID_HIT, SAID_READ_INPUT,
+       SAID_CREATION_INPUT, SAID_REASONING, IN_CACHED, IN_READ, IN_WRITE, IN_CREATION, IN_AUDIO,
+       OUT_REASONING, OUT_AUDIO, SAID };
+typedef int (*name_fn)(tp_str key); /* which of them a key is, or NOTHING */
+
+static int name_in_usage(tp_str k)
 {
-    const int64_t most = INT64_C(1) << 50; /* so that sums cannot overflow */
-    int64_t v = object ? span_count(d, span_find(h, d, object, key)) : 0;
-    return v < most ? v : most;
+    switch (k.len) {
+    case 12: return span_is(k, "total_tokens") ? SAID_TOTAL : NOTHING;
+    case 13:
+        return span_is(k, "prompt_tokens")   ? SAID_PROMPT
+               : span_is(k, "cached_tokens") ? SAID_CACHED
+                                             : NOTHING;
+    case 16: return span_is(k, "reasoning_tokens") ? SAID_REASONING : NOTHING;
+    case 17: return span_is(k, "completion_tokens") ? SAID_COMPLETION : NOTHING;
+    case 23:
+        return span_is(k, "prompt_cache_hit_tokens")   ? SAID_HIT
+               : span_is(k, "cache_read_input_tokens") ? SAID_READ_INPUT
+                                                       : NOTHING;
+    case 27: return span_is(k, "cache_creation_input_tokens") ? SAID_CREATION_INPUT : NOTHING;
+    default: return NOTHING;
+    }
 }
 
-/* The first name that holds a count above 0. */
-static int64_t first_of(const tp_host *h, const tp_doc *d, uint32_t object, const tp_str *keys)
+static int name_in_prompt(tp_str k)
 {
-    int64_t v = 0;
-    for (; keys->len && !v; keys++)
-        v = count_of(h, d, object, *keys);
-    return v;
+    switch (k.len) {
+    case 12: return span_is(k, "audio_tokens") ? IN_AUDIO : NOTHING;
+    case 13: return span_is(k, "cached_tokens") ? IN_CACHED : NOTHING;
+    case 17: return span_is(k, "cache_read_tokens") ? IN_READ : NOTHING;
+    case 18: return span_is(k, "cache_write_tokens") ? IN_WRITE : NOTHING;
+    case 21: return span_is(k, "cache_creation_tokens") ? IN_CREATION : NOTHING;
+    default: return NOTHING;
+    }
+}
+
+static int name_in_completion(tp_str k)
+{
+    return span_is(k, "reasoning_tokens") ? OUT_REASONING
+           : span_is(k, "audio_tokens")   ? OUT_AUDIO
+                                          : NOTHING;
+}
+
+typedef struct reading { /* of one usage object */
+    const tp_host *h;
+    tp_call *c;
+    const tp_doc *d;
+    int64_t said[SAID];
+} reading;
+
+static void read_counts(reading *r, uint32_t object, name_fn name)
+{
+    const int64_t most = INT64_C(1) << 50; /* so that sums cannot overflow */
+    for (members m = members_of(r->d, object); members_next(&m);) {
+        if (span_kind(r->d, m.value) != TP_NUMBER)
+            continue;
+        int which = name(span_text(r->h, r->c, r->d, m.key));
+        int64_t v = which ? span_count(r->d, m.value) : 0;
+        r->said[which] = v < most ? v : most;
+    }
+}
+
+static int64_t or_else(int64_t a, int64_t b)
+{
+    return a ? a : b;
 }
 
 /* Takes at most what is left, so that a part is never larger than its whole. */
@@ -31,28 +83,29 @@ static int64_t take(int64_t *left, int64_t part)
 }
 
 /* What the parts say, before it is known which of them lie within their whole. */
-static void read_units(const tp_host *h, const tp_doc *d, uint32_t usage, int64_t unit[UNITS])
+static void read_units(reading *r, uint32_t usage, int64_t unit[UNITS])
 {
-    static const tp_str in_details[] = {SPAN_INIT("cached_tokens"), SPAN_INIT("cache_read_tokens"), {0}};
-    static const tp_str beside[] = {SPAN_INIT("prompt_cache_hit_tokens"), SPAN_INIT("cached_tokens"),
-                                    SPAN_INIT("cache_read_input_tokens"), {0}};
-    static const tp_str writes[] = {SPAN_INIT("cache_write_tokens"), SPAN_INIT("cache_creation_tokens"),
-                                    {0}};
-    uint32_t in = span_find(h, d, usage, SPAN("prompt_tokens_details"));
-    uint32_t out = span_find(h, d, usage, SPAN("completion_tokens_details"));
-    unit[PROMPT] = count_of(h, d, usage, SPAN("prompt_tokens"));
-    unit[CACHE_READ] = first_of(h, d, in, in_details);
-    if (!unit[CACHE_READ])
-        unit[CACHE_READ] = first_of(h, d, usage, beside);
-    unit[CACHE_WRITE] = first_of(h, d, in, writes);
-    if (!unit[CACHE_WRITE])
-        unit[CACHE_WRITE] = count_of(h, d, usage, SPAN("cache_creation_input_tokens"));
-    unit[AUDIO_PROMPT] = count_of(h, d, in, SPAN("audio_tokens"));
-    unit[COMPLETION] = count_of(h, d, usage, SPAN("completion_tokens"));
-    unit[REASONING] = count_of(h, d, out, SPAN("reasoning_tokens"));
-    if (!unit[REASONING])
-        unit[REASONING] = count_of(h, d, usage, SPAN("reasoning_tokens"));
-    unit[AUDIO_COMPLETION] = count_of(h, d, out, SPAN("audio_tokens"));
+    const int64_t *said = r->said;
+    read_counts(r, usage, name_in_usage);
+    for (members m = members_of(r->d, usage); members_next(&m);) {
+        if (span_kind(r->d, m.value) != TP_OBJECT)
+            continue;
+        tp_str key = span_text(r->h, r->c, r->d, m.key);
+        if (span_is(key, "prompt_tokens_details"))
+            read_counts(r, m.value, name_in_prompt);
+        else if (span_is(key, "completion_tokens_details"))
+            read_counts(r, m.value, name_in_completion);
+    }
+    unit[PROMPT] = said[SAID_PROMPT];
+    unit[CACHE_READ] = or_else(or_else(said[IN_CACHED], said[IN_READ]),
+                               or_else(said[SAID_HIT],
+                                       or_else(said[SAID_CACHED], said[SAID_READ_INPUT])));
+    unit[CACHE_WRITE] = or_else(said[IN_WRITE],
+                                or_else(said[IN_CREATION], said[SAID_CREATION_INPUT]));
+    unit[AUDIO_PROMPT] = said[IN_AUDIO];
+    unit[COMPLETION] = said[SAID_COMPLETION];
+    unit[REASONING] = or_else(said[OUT_REASONING], said[SAID_REASONING]);
+    unit[AUDIO_COMPLETION] = said[OUT_AUDIO];
 }
 
 /* Most upstreams count inclusively. xAI leaves reasoning out of completion_tokens, Mistral the
@@ -84,8 +137,9 @@ tp_status openai_usage(const tp_host *h, tp_call *c, openai_reply *r, const tp_d
     static const uint8_t order[UNITS] = {CACHE_READ, CACHE_WRITE, AUDIO_PROMPT, PROMPT, REASONING,
                                          AUDIO_COMPLETION, COMPLETION};
     int64_t unit[UNITS];
-    read_units(h, d, usage, unit);
-    make_disjoint(unit, count_of(h, d, usage, SPAN("total_tokens")));
+    reading said = {.h = h, .c = c, .d = d};
+    read_units(&said, usage, unit);
+    make_disjoint(unit, said.said[SAID_TOTAL]);
     for (int i = 0; i < UNITS; i++) {
         int u = order[i];
         if (unit[u] == 0 && u != PROMPT && u != COMPLETION && !(r->reported & 1u << u))

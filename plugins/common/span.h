@@ -50,7 +50,7 @@ static inline int span_to_int(tp_str s, int64_t *out)
         return 0;
     for (size_t k = i; k < s.len; k++) {
         unsigned digit = (unsigned)(unsigned char)s.ptr[k] - '0';
-        if (digit > 9 || v > (most - digit) / 10)
+        if (digit > 9 || (k >= 18 && v > (most - digit) / 10)) /* 18 bytes are always within */
             return 0;
         v = v * 10 + digit;
     }
@@ -101,20 +101,28 @@ static inline int span_true(const tp_doc *d, uint32_t t)
 static inline int span_has_escape(tp_str s)
 {
     const uint64_t ones = UINT64_C(0x0101010101010101);
-    size_t i = 0;
+    uint64_t hit = 0, x = 0;
     if (s.len > 64)
         return memchr(s.ptr, '\\', s.len) != NULL;
-    for (; i + 8 <= s.len; i += 8) {
-        uint64_t x;
+    for (size_t i = 0; i + 8 <= s.len; i += 8) {
         memcpy(&x, s.ptr + i, 8);
         x ^= ones * '\\';
-        if ((x - ones) & ~x & ones << 7)
-            return 1;
+        hit |= (x - ones) & ~x;
     }
-    for (; i < s.len; i++)
-        if (s.ptr[i] == '\\')
-            return 1;
-    return 0;
+    if (s.len >= 8) { /* the last eight: some of them for the second time */
+        memcpy(&x, s.ptr + s.len - 8, 8);
+    } else if (s.len >= 4) {
+        uint32_t a, b;
+        memcpy(&a, s.ptr, 4);
+        memcpy(&b, s.ptr + s.len - 4, 4);
+        x = a | (uint64_t)b << 32;
+    } else {
+        x = 0;
+        for (size_t i = 0; i < s.len; i++)
+            x = x << 8 | (unsigned char)s.ptr[i];
+    }
+    x ^= ones * '\\';
+    return ((hit | ((x - ones) & ~x)) & ones << 7) != 0;
 }
 /* The decoded bytes of a string token: in place when it has no escapes. A key spelled with escapes
  * must not slip past a check that its plain spelling would meet. */
@@ -134,10 +142,15 @@ static inline int64_t span_count(const tp_doc *d, uint32_t t)
     if (span_kind(d, t) != TP_NUMBER)
         return 0;
     tp_str s = span_raw(d, t);
-    const char *dot = memchr(s.ptr, '.', s.len);
-    if (dot && !memchr(s.ptr, 'e', s.len) && !memchr(s.ptr, 'E', s.len))
+    if (!span_to_int(s, &v)) { /* nearly always it is an integer */
+        const char *dot = memchr(s.ptr, '.', s.len);
+        if (!dot || memchr(s.ptr, 'e', s.len) || memchr(s.ptr, 'E', s.len))
+            return 0;
         s.len = (size_t)(dot - s.ptr);
-    return span_to_int(s, &v) && v > 0 ? v : 0;
+        if (!span_to_int(s, &v))
+            return 0;
+    }
+    return v > 0 ? v : 0;
 }
 /* Does this object have members, this array elements? */
 static inline int span_filled(const tp_doc *d, uint32_t t)

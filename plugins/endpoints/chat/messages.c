@@ -211,30 +211,36 @@ static int tool_calls(check *k, const place *at, uint32_t list)
     return 1;
 }
 
+static uint32_t *slot_of(message *out, tp_str key)
+{
+    switch (key.len) {
+    case 4:
+        return span_is(key, "role") ? &out->role : span_is(key, "name") ? &out->name : NULL;
+    case 5: return span_is(key, "audio") ? &out->audio : NULL;
+    case 7:
+        return span_is(key, "content")   ? &out->content
+               : span_is(key, "refusal") ? &out->refusal
+                                         : NULL;
+    case 9: return span_is(key, "reasoning") ? &out->reasoning : NULL;
+    case 10: return span_is(key, "tool_calls") ? &out->tool_calls : NULL;
+    case 12: return span_is(key, "tool_call_id") ? &out->tool_call_id : NULL;
+    case 13: return span_is(key, "function_call") ? &out->function_call : NULL;
+    case 17:
+        return span_is(key, "reasoning_content") || span_is(key, "reasoning_details")
+                   ? &out->reasoning : NULL;
+    default: return NULL;
+    }
+}
+
 static void read_message(check *k, uint32_t object, message *out)
 {
     for (members m = members_of(k->d, object); members_next(&m);) {
-        tp_str key = span_text(k->h, k->c, k->d, m.key);
-        switch (key.len) {
-        case 4:
-            if (span_is(key, "role")) out->role = m.value;
-            else if (span_is(key, "name")) out->name = m.value;
-            break;
-        case 5: if (span_is(key, "audio")) out->audio = m.value; break;
-        case 7:
-            if (span_is(key, "content")) out->content = m.value;
-            else if (span_is(key, "refusal")) out->refusal = m.value;
-            break;
-        case 9: if (span_is(key, "reasoning")) out->reasoning = m.value; break;
-        case 10: if (span_is(key, "tool_calls")) out->tool_calls = m.value; break;
-        case 12: if (span_is(key, "tool_call_id")) out->tool_call_id = m.value; break;
-        case 13: if (span_is(key, "function_call")) out->function_call = m.value; break;
-        case 17:
-            if (span_is(key, "reasoning_content") || span_is(key, "reasoning_details"))
-                out->reasoning = m.value;
-            break;
-        default: break;
-        }
+        tp_str key = span_inner(k->d, m.key);
+        uint32_t *slot = slot_of(out, key);
+        if (!slot && span_has_escape(key))
+            slot = slot_of(out, span_text(k->h, k->c, k->d, m.key));
+        if (slot)
+            *slot = m.value;
     }
 }
 

@@ -185,8 +185,12 @@ static int check_one(check *k, request *q, int what, const place *at, uint32_t t
 static int check_all(check *k, request *q)
 {
     for (members m = members_of(k->d, 0); members_next(&m);) {
-        tp_str key = span_text(k->h, k->c, k->d, m.key);
+        tp_str key = span_inner(k->d, m.key);
         int what = parameter_of(key);
+        if (what == P_NONE && span_has_escape(key)) {
+            key = span_text(k->h, k->c, k->d, m.key);
+            what = parameter_of(key);
+        }
         if (what == P_MODEL) {
             q->model = m.value;
         } else if (what == P_MESSAGES) {

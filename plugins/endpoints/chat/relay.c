@@ -4,32 +4,52 @@
 
 typedef struct top { /* the members that may be edited */
     tp_doc doc;
-    uint32_t id, model, usage;
-    int choices; /* does the frame hold any? */
+    uint32_t id, model, usage, choices;
 } top;
 
+/* In place of a value. */
+static void put_instead(splice *s, const tp_doc *d, uint32_t value, tp_str text)
+{
+    splice_skip(s, d->tokens[value].at, span_end(d, value));
+    splice_quote(s, text);
+}
+
+static void cut_member(splice *s, const tp_doc *d, uint32_t value)
+{
+    members m = members_of(d, 0);
+    while (members_next(&m) && m.value != value)
+        ;
+    splice_cut(s, &m);
+}
+
+/* The edits, in order of place: of the three values the one that comes first, and so on. */
 static void patch(render_call *r, const top *t, int cut_usage)
 {
     splice s = {.host = r->h, .call = r->c, .text = t->doc.text};
-    chat_state *st = r->s;
-    members m = members_of(&t->doc, 0);
+    const chat_state *st = r->s;
+    uint32_t id = st->id.len ? t->id : 0, model = st->model.len ? t->model : 0;
+    uint32_t usage = cut_usage ? t->usage : 0;
     if (!t->id && st->id.len) {
-        splice_skip(&s, m.before, m.before);
+        size_t at = t->doc.tokens[0].at + 1;
+        splice_skip(&s, at, at);
         splice_put(&s, SPAN("\"id\":"));
         splice_quote(&s, st->id);
-        if (m.following < m.stop)
+        if (span_filled(&t->doc, 0))
             splice_put(&s, SPAN(","));
     }
-    while (members_next(&m)) {
-        uint32_t at = t->doc.tokens[m.value].at, end = span_end(&t->doc, m.value);
-        if (m.value == t->usage && cut_usage) {
-            splice_cut(&s, &m);
-        } else if (m.value == t->id && st->id.len) {
-            splice_skip(&s, at, end);
-            splice_quote(&s, st->id);
-        } else if (m.value == t->model && st->model.len) {
-            splice_skip(&s, at, end);
-            splice_quote(&s, st->model);
+    while (id | model | usage) {
+        uint32_t next = id ? id : UINT32_MAX;
+        next = model && model < next ? model : next;
+        next = usage && usage < next ? usage : next;
+        if (next == usage) {
+            cut_member(&s, &t->doc, usage);
+            usage = 0;
+        } else if (next == id) {
+            put_instead(&s, &t->doc, id, st->id);
+            id = 0;
+        } else {
+            put_instead(&s, &t->doc, model, st->model);
+            model = 0;
         }
     }
     tp_status done = splice_end(&s);
@@ -53,25 +73,32 @@ static tp_str on_one_line(render_call *r, tp_str raw)
     return (tp_str){p, raw.len};
 }
 
+static uint32_t *slot_of(top *t, tp_str k)
+{
+    switch (k.len) {
+    case 2: return span_is(k, "id") ? &t->id : NULL;
+    case 5: return span_is(k, "model") ? &t->model : span_is(k, "usage") ? &t->usage : NULL;
+    case 7: return span_is(k, "choices") ? &t->choices : NULL;
+    default: return NULL;
+    }
+}
+
 static void look(const render_call *r, top *t)
 {
     for (members m = members_of(&t->doc, 0); members_next(&m);) {
-        tp_str k = span_text(r->h, r->c, &t->doc, m.key);
-        if (span_is(k, "id"))
-            t->id = m.value;
-        else if (span_is(k, "model"))
-            t->model = m.value;
-        else if (span_is(k, "usage"))
-            t->usage = m.value;
-        else if (span_is(k, "choices"))
-            t->choices = span_kind(&t->doc, m.value) == TP_ARRAY && span_filled(&t->doc, m.value);
+        tp_str k = span_inner(&t->doc, m.key);
+        uint32_t *slot = slot_of(t, k);
+        if (!slot && span_has_escape(k))
+            slot = slot_of(t, span_text(r->h, r->c, &t->doc, m.key));
+        if (slot)
+            *slot = m.value;
     }
 }
 
 void chat_relay_frame(render_call *r, tp_str raw)
 {
     chat_state *s = r->s;
-    top t = {.choices = 0};
+    top t = {.id = 0};
     tp_str text = s->stream ? on_one_line(r, raw) : raw;
     if (r->st != TP_OK)
         return;
@@ -88,7 +115,8 @@ void chat_relay_frame(render_call *r, tp_str raw)
     }
     chat_stream_head(r);
     put(r, SPAN("data: "));
+    int chosen = span_kind(&t.doc, t.choices) == TP_ARRAY && span_filled(&t.doc, t.choices);
     if (r->st == TP_OK)
-        patch(r, &t, t.choices && !s->show_usage);
+        patch(r, &t, chosen && !s->show_usage);
     put(r, SPAN("\n\n"));
 }

@@ -6,9 +6,9 @@ typedef struct plan { /* what one body needs */
     const tp_operation *op;
     const tp_target *target;
     const tp_doc *d;
-    uint32_t max_tokens, max_completion, stream_options; /* values; 0: absent */
+    uint32_t model, max_tokens, max_completion, stream_options; /* values; 0: absent */
     uint32_t deployment_drop;                            /* array in target.options, or 0 */
-    int both, stream;
+    int both, stream, by_name;
 } plan;
 
 static int dropped(const plan *p, tp_str key)
@@ -120,7 +120,7 @@ static void edit(splice *s, const plan *p, tp_str key, const members *m)
         splice_skip(s, p->d->tokens[m->key].at, span_end(p->d, m->key));
         splice_quote(s, x->to);
     }
-    if (span_is(key, "model")) {
+    if (m->value == p->model) {
         splice_skip(s, p->d->tokens[m->value].at, span_end(p->d, m->value));
         splice_quote(s, p->target->model);
     } else if (m->value == p->max_tokens || m->value == p->max_completion) {
@@ -130,20 +130,43 @@ static void edit(splice *s, const plan *p, tp_str key, const members *m)
     }
 }
 
+static uint32_t *slot_of(plan *p, tp_str key)
+{
+    switch (key.len) {
+    case 5: return span_is(key, "model") ? &p->model : NULL;
+    case 10: return span_is(key, "max_tokens") ? &p->max_tokens : NULL;
+    case 14: return p->stream && span_is(key, "stream_options") ? &p->stream_options : NULL;
+    case 21: return span_is(key, "max_completion_tokens") ? &p->max_completion : NULL;
+    default: return NULL;
+    }
+}
+
 static void look(plan *p)
 {
     const tp_host *h = p->in->host;
     p->stream = (p->op->flags & TP_STREAM) != 0;
-    p->max_tokens = h->find(p->d, 0, SPAN("max_tokens"));
-    p->max_completion = h->find(p->d, 0, SPAN("max_completion_tokens"));
+    for (members m = members_of(p->d, 0); members_next(&m);) {
+        tp_str key = span_inner(p->d, m.key);
+        uint32_t *slot = slot_of(p, key);
+        if (!slot && span_has_escape(key))
+            slot = slot_of(p, span_text(h, p->c, p->d, m.key));
+        if (slot)
+            *slot = m.value;
+    }
     p->both = span_given(p->d, p->max_tokens) && span_given(p->d, p->max_completion);
-    if (p->stream)
-        p->stream_options = h->find(p->d, 0, SPAN("stream_options"));
     const tp_doc *o = &p->target->options;
     if (o->count > 1 && o->tokens[0].kind == TP_OBJECT) {
         uint32_t t = h->find(o, 0, SPAN("drop"));
         p->deployment_drop = span_kind(o, t) == TP_ARRAY ? t : 0;
     }
+    p->by_name = p->in->drop_count || p->in->rename_count || p->deployment_drop;
+}
+
+/* Members whose names matter to nobody pass as they stand. */
+static int passes(const plan *p, uint32_t value)
+{
+    return !p->by_name && value != p->model && value != p->max_tokens &&
+           value != p->max_completion && value != p->stream_options;
 }
 
 tp_status openai_write_body(const tp_instance *in, tp_call *c, const tp_operation *op,
@@ -155,6 +178,8 @@ tp_status openai_write_body(const tp_instance *in, tp_call *c, const tp_operatio
     look(&p);
     members m = members_of(d, 0);
     while (members_next(&m) && s.status == TP_OK) {
+        if (passes(&p, m.value))
+            continue;
         tp_str key = span_text(in->host, c, d, m.key);
         if (cut(&p, key, m.value, &s.status))
             splice_cut(&s, &m);
