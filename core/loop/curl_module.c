@@ -378,6 +378,10 @@ static void curl_cancel(up_stream *u)
         unqueue(s);
     else if (q)
         q->active--;
+    /* libcurl leaves the RST_STREAM of a cancelled stream lying until the connection is used again;
+     * until then the upstream would go on. A connection that nobody else uses is closed instead. */
+    if (s->sh && s->easy && !s->over)
+        curl_easy_setopt(s->easy, CURLOPT_FORBID_REUSE, 1L);
     release(s);
     if (q)
         start_next(t, q);
