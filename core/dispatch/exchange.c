@@ -282,6 +282,14 @@ int64_t dispatch_progress(exchange *x)
     return deadline_of(x);
 }
 
+int64_t dispatch_paused(exchange *x, int paused, tp_now now)
+{
+    if (x->up_active && x->first_us >= 0 && x->state != ST_LINGER)
+        x->phase_due = paused ? INT64_MAX
+                              : now.mono_us + x->on->provider->conf->timeouts.idle_ms * 1000;
+    return deadline_of(x);
+}
+
 /* The run is over while bytes are still needed: what lies in the caller's memory is copied. Events
  * first, for they may lie in the stash. */
 static void park(exchange *x)

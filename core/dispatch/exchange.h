@@ -197,6 +197,9 @@ void dispatch_run(exchange *x, const dispatch_input *in, tp_now now, dispatch_ac
 /* IN_UP_PROGRESS right after a run that started the upstream, without another run: only a deadline
  * follows from it, which is the answer (INT64_MAX: none). */
 int64_t dispatch_progress(exchange *x);
+/* The driver has stopped reading the running upstream, for its client is slow (paused 1), or reads on
+ * (0): silence is nobody's fault then, and timeouts.idle_ms does not run. Answers the deadline. */
+int64_t dispatch_paused(exchange *x, int paused, tp_now now);
 /* One step of the machine: for tests and for dispatch_run. */
 void dispatch_step(exchange *x, const dispatch_input *in, dispatch_actions *out);
 /* Frees the request's memory (head, body tokens, plan); after actions.release_request, when the

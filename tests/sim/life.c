@@ -380,6 +380,21 @@ static void release(actor *a)
     a->body = NULL;
 }
 
+/* Now and then a client reads so slowly that its upstream has to wait, longer than it may be silent. */
+static int slow_client(actor *a)
+{
+    if (a->slow == 1) {
+        a->slow = 2;
+        a->due = dispatch_paused(&a->x, 0, a->s->now);
+    } else if (!a->slow && chance(&a->random, 1)) {
+        a->slow = 1;
+        a->due = dispatch_paused(&a->x, 1, a->s->now);
+        a->up_due = soon(a, 8000 * MS);
+        return 1;
+    }
+    return 0;
+}
+
 static void up_tick(actor *a)
 {
     exchange *x = &a->x;
@@ -413,7 +428,8 @@ static void up_tick(actor *a)
         }
         break;
     default:
-        up_bytes(a, NULL);
+        if (!slow_client(a))
+            up_bytes(a, NULL);
         break;
     }
 }

@@ -115,7 +115,7 @@ struct actor {
     uint32_t plan_count, max_attempts;
     int planned;
     /* upstream */
-    int up_active, up_stage, up_fin_alone, paused;
+    int up_active, up_stage, up_fin_alone, paused, slow;
     int64_t up_due;
     size_t up_at;
     uint32_t piece;         /* bytes of a piece; 0: random */
