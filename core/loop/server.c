@@ -13,6 +13,7 @@
 #include "loop/server_int.h"
 
 #define DESCRIPTORS_RESERVED 400 /* store, logs, admin socket, loops, names, idle upstreams, and: */
+#define DESCRIPTORS_MIN 64       /* below it there is no room for a single client */
 #define REFUSED_MAX 100 /* connections beyond the limit that are heard and told so */
 
 typedef struct release { /* a world that a worker has let go of */
@@ -164,7 +165,7 @@ static void on_accepted(void *arg, int fd, tls_context *tls)
 }
 
 /* Each client connection may need an upstream one. */
-static void set_limits(server *s, const conf_server *c)
+static int set_limits(server *s, const conf_server *c, tp_error *err)
 {
     struct rlimit r;
     if (getrlimit(RLIMIT_NOFILE, &r) != 0)
@@ -181,6 +182,12 @@ static void set_limits(server *s, const conf_server *c)
         most = TP_MIN(most, (uint64_t)c->max_connections);
     s->max_connections = (uint32_t)most;
     s->max_refused = (uint32_t)TP_MIN(reserve / 4, (uint64_t)REFUSED_MAX);
+    if (descriptors >= DESCRIPTORS_MIN)
+        return 0;
+    return tp_error_set(err, TP_ERROR_IO,
+                        "only %u descriptors are allowed, and at least %u are needed: raise the "
+                        "limit (ulimit -n)",
+                        (unsigned)descriptors, DESCRIPTORS_MIN);
 }
 
 /* ---- Reload. */
@@ -235,7 +242,7 @@ static int reload(server *s, tp_error *err)
     world *old = s->current;
     s->current = next;
     world_unref(old);
-    set_limits(s, is);
+    (void)set_limits(s, is, err); /* it had enough at the start */
     log_line(s->log, LOG_INFO, "configuration %u is in force", next->serial);
     return 0;
 }
@@ -456,14 +463,15 @@ int server_run(world *w_take, const server_ports *ports, const char *curl_module
     s->ports = ports;
     s->log = log;
     s->current = w_take;
-    if (uv_loop_init(&s->loop) != 0) {
+    int rc = set_limits(s, c, err);
+    if (rc == 0 && uv_loop_init(&s->loop) != 0)
+        rc = tp_error_set(err, TP_ERROR_IO, "cannot make an event loop: out of descriptors");
+    if (rc != 0) {
         world_unref(w_take);
         free(s);
-        return tp_error_set(err, TP_ERROR_IO, "cannot make an event loop: too few descriptors are "
-                                              "allowed (ulimit -n)");
+        return rc;
     }
     s->live = route_table_new(4096);
-    set_limits(s, c);
     uv_mutex_init(&s->lock);
     uv_async_init(&s->loop, &s->wake, on_wake);
     uv_timer_init(&s->loop, &s->drain);
@@ -473,7 +481,7 @@ int server_run(world *w_take, const server_ports *ports, const char *curl_module
     memcpy(path, c->admin_socket.ptr, n);
     path[n] = '\0';
     s->admin = admin_new(&s->loop, path, answer, s, log, err);
-    int rc = s->admin ? start_workers(s, curl_module, err) : -1;
+    rc = s->admin ? start_workers(s, curl_module, err) : -1;
     if (rc == 0)
         rc = open_listeners(s, c, err);
     if (rc == 0)

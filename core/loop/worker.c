@@ -268,8 +268,7 @@ int worker_init(worker *w, server *s, uint32_t index, const char *curl_module, t
     w->owner = s;
     w->index = index;
     if (uv_loop_init(&w->loop) != 0)
-        return tp_error_set(err, TP_ERROR_IO, "cannot make an event loop: too few descriptors are "
-                                              "allowed (ulimit -n)");
+        return tp_error_set(err, TP_ERROR_IO, "cannot make an event loop: out of descriptors");
     uv_mutex_init(&w->lock);
     uv_async_init(&w->loop, &w->wake, on_wake);
     uv_timer_init(&w->loop, &w->tick);

@@ -61,8 +61,8 @@ REFUSED = {
     "chunk too long": POST + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello!\r\n0\r\n\r\n",
     "chunk line ended by LF": POST + "Transfer-Encoding: chunked\r\n\r\n5\nhello\r\n0\r\n\r\n",
     "chunk ended by LF": POST + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\n0\r\n\r\n",
-    "chunk extension without end": POST + "Transfer-Encoding: chunked\r\n\r\n5;" + "x" * 5000 + "\r\nhello\r\n",
-    "chunk size of zeros without end": POST + "Transfer-Encoding: chunked\r\n\r\n" + "0" * 5000 + "5\r\nhello\r\n",
+    "chunk extension without end": POST + "Transfer-Encoding: chunked\r\n\r\n5;" + "x" * 1500 + "\r\nhello\r\n",
+    "chunk size of zeros without end": POST + "Transfer-Encoding: chunked\r\n\r\n" + "0" * 1500 + "5\r\nhello\r\n",
     "trailer folded": POST + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n X: y\r\n\r\n",
     "trailer with bare LF": POST + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX: y\n\r\n",
 }
