@@ -317,7 +317,7 @@ int dispatch_gone(exchange *x)
     x->pending = STR_NONE;
     if (x->finished)
         return ST_DONE;
-    if (x->asking != ASK_SETTLE) /* else the ledger has been told already how it ended */
+    if (x->asking != ASK_SETTLE && !x->settled) /* else the ledger has been told already how it ended */
         x->outcome = SETTLE_CANCELLED;
     if (x->asking) /* its answer is awaited, then this is called again */
         return STAY;

@@ -190,6 +190,8 @@ static void port_record(void *arg, exchange *x, const settle_record *r)
     a->recorded_outcome = r->outcome;
     CHECK(a, a->records == 1, "recorded %d times", a->records);
     CHECK(a, (r->method.len && r->path.len) || a->squeezed, "a record without a request");
+    CHECK(a, !a->settles || r->outcome == a->settled_outcome || r->outcome == SETTLE_FAILED,
+          "recorded as %d, settled as %d", r->outcome, a->settled_outcome);
     CHECK(a, !a->holds || a->settles == a->granted, "recorded before it was settled");
     CHECK(a, r->cost_nano == (a->settles ? a->settled_nano : 0), "recorded at %lld, settled at %lld",
           (long long)r->cost_nano, (long long)a->settled_nano);

@@ -15,7 +15,8 @@ static const tp_host *host(void)
 /* ---- Provider. */
 
 typedef struct reply_state {
-    uint8_t relay, finished, again, done, stream;
+    uint8_t relay, finished, again, done, stream, late_text;
+    uint32_t kept;
     int32_t framing;
     uint32_t seen;
 } reply_state;
@@ -53,7 +54,13 @@ static tp_status one_word(tp_call *c, tp_str word)
     switch (word.len ? word.ptr[0] : 0) {
     case 'P':
         return preamble(c);
+    case 'G':
+        s->late_text = 1;
+        return TP_OK;
     case 'T':
+        if (rest.len == 1 && host()->keep(c, 4096)) /* as an endless stream could, if it were let */
+            s->kept += 4096;
+        CHECK(sim_current->running, s->kept <= 65536, "%u bytes were kept", s->kept);
         if (s->relay && s->stream) /* passed on as it stands */
             return emit(c, (tp_event){.kind = TP_EV_FRAME, .raw = word});
         return emit(c, (tp_event){.kind = TP_EV_TEXT, .text = rest});
@@ -145,6 +152,8 @@ static tp_status end(const tp_instance *in, tp_call *c, int32_t broken)
         s->again = s->finished = 0;
         return TP_AGAIN;
     }
+    if (s->late_text)
+        return emit(c, (tp_event){.kind = TP_EV_TEXT, .text = STR("g")});
     return s->finished ? emit(c, (tp_event){.kind = TP_EV_END}) : TP_OK;
 }
 

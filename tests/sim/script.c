@@ -50,6 +50,11 @@ static void choose_words(script *s, rng *r, int may_again)
         add(s, 'A', 0);
         return;
     }
+    if (!s->shipped && s->form != FORM_WHOLE && chance(r, 3)) {
+        buf_adds(&s->texts, STR("g"));
+        add(s, 'G', 0)->text_end = (uint32_t)s->texts.len;
+        return;
+    }
     int ends = !chance(r, 10);
     if (!chance(r, 10) || (s->shipped && s->form == FORM_WHOLE))
         add(s, 'F', 0);
@@ -165,7 +170,7 @@ static void write_words(script *s, rng *r)
     for (uint32_t i = 0; i < s->count; i++) {
         script_word *w = &s->words[i];
         tp_str text = STR_NONE;
-        if (w->what == 'T') {
+        if (w->what == 'T' || w->what == 'G') {
             text = str_make(s->texts.ptr + from, w->text_end - from);
             from = w->text_end;
         }
@@ -321,6 +326,12 @@ static int read_word(const script *s, const script_word *w, int stream, outcome 
     case 'T':
         o->answered = 1;
         o->text = w->text_end;
+        return 0;
+    case 'G':
+        if (s->stop == STOP_WELL && whole_events(s)) {
+            o->answered = 1;
+            o->text = w->text_end;
+        }
         return 0;
     case 'F':
         o->answered = 1;

@@ -18,7 +18,7 @@ typedef struct actor actor;
 
 /* ---- A reply, as small words: what an upstream says, before it is written in some form.
  *   P preamble   T text   U usage   F finish   D end   E error   X nonsense   B what cannot be rendered
- *   A the provider wants another step */
+ *   A the provider wants another step   G its end is a text, and no END */
 typedef struct script_word {
     char what;
     int32_t number;     /* U: units; E: TP_ERR_ */
