@@ -207,7 +207,7 @@ static int render_last(exchange *x, tp_event e)
 int dispatch_on_settled(exchange *x, const dispatch_input *in)
 {
     (void)in;
-    x->settled = 1;
+    x->settled |= x->held;
     x->held = 0;
     if (x->gone)
         return end_of_life(x);
