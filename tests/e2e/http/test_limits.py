@@ -209,6 +209,21 @@ def test_write_timeout(mock):
         eventually(lambda: mock.stats()["aborted"] == 2, 10)
 
 
+def test_silent_tls_handshake(tmp):
+    """Who opens a TLS connection and does not speak TLS within the time of a head is let go."""
+    import subprocess
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                    "-subj", "/CN=t", "-keyout", tmp / "t.key", "-out", tmp / "t.pem"], check=True, capture_output=True)
+    tls = {"address": "127.0.0.1:0", "cert_file": str(tmp / "t.pem"), "key_file": str(tmp / "t.key")}
+    with Gateway(server={"listen": tls, "head_timeout_ms": 500}) as g:
+        for first in (b"", b"\x16\x03\x01\x00\x80"):
+            with Raw(g) as c:
+                start = time.monotonic()
+                c.send(first)
+                assert c.ended()
+                within(start, 0.3, 5)
+
+
 def test_connections_limit(mock):
     with Gateway(server={"max_connections": 5}, providers={"up": openai(mock.url)},
                  models={"hang": model(("up", "m?fail=stall"))}) as g:

@@ -13,7 +13,7 @@ from harness.raw import Raw, chat, eventually, get, post, rss_kb
 
 @pytest.fixture
 def gw(mock):
-    with Gateway(workers=2, providers={"up": openai(mock.url)},
+    with Gateway(workers=2, providers={"up": openai(mock.url)}, env={"ASAN_OPTIONS": "quarantine_size_mb=1"},
                  models={"m": model(("up", "m")), "drip": model(("up", "m?chunks=20&pace_ms=60"))}) as g:
         yield g
 

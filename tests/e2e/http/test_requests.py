@@ -191,6 +191,22 @@ def test_head(c):
     assert r.status == 404 and c.send(get()).read_reply().status == 200
 
 
+def test_head_of_a_post_only_path(c):
+    r = c.send(get(CHAT).replace(b"GET", b"HEAD")).read_reply(is_head=True)
+    assert r.status == 405 and r.header("allow") == "POST" and int(r.header("content-length")) > 10
+    assert c.send(get()).read_reply().status == 200
+
+
+def test_forms_of_a_target(c):
+    """Absolute form is what a proxy may send; the path is what counts. Queries are no part of it."""
+    assert c.send(get("http://t/healthz")).read_reply().status == 200
+    assert c.send(get("/healthz?a=b&c")).read_reply().status == 200
+    assert c.send(get("/healthz?")).read_reply().status == 200
+    assert c.send(get("*").replace(b"GET", b"OPTIONS")).read_reply().status in (404, 405)
+    assert c.send(get("/v1/%6dodels")).read_reply().status == 404  # paths are not decoded behind one's back
+    assert c.send(get("/v1/../healthz")).read_reply().status == 404
+
+
 def assert_envelope(r):
     e = r.error
     assert set(e) == {"message", "type", "param", "code"} and e["message"] and e["type"], r

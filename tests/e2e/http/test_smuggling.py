@@ -49,6 +49,7 @@ REFUSED = {
     "host with a path": "GET /healthz HTTP/1.1\r\nHost: a/b\r\n\r\n",
     "host with a user": "GET /healthz HTTP/1.1\r\nHost: a@b\r\n\r\n",
     "authorization twice": GET + "Authorization: Bearer other\r\n\r\n",
+    "target and host differ": f"GET http://other/healthz HTTP/1.1\r\n{HOST}\r\n",
     "space in the target": f"GET /health z HTTP/1.1\r\n{HOST}\r\n",
     "control in the target": f"GET /health\x01 HTTP/1.1\r\n{HOST}\r\n",
     "space before the method": " " + GET + "\r\n",
