@@ -57,8 +57,8 @@ void dispatch_name_reply(exchange *x)
                                                      x->reply_id);
 }
 
-/* The answer of a CALL that came later than its question: what the driver filled in is put where the
- * answer would lie if it had been given at once. */
+/* The answer of a CALL that came later than its question: what the driver filled in is put where
+ * the answer would lie if it had been given at once. */
 void dispatch_take_late_answer(exchange *x)
 {
     dispatch_env *env = x->env;

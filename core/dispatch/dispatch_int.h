@@ -79,9 +79,9 @@ int dispatch_fail(exchange *x, int32_t status, tp_str type, tp_str param, tp_str
 int dispatch_fail_with(exchange *x, const profile_error *e);
 int dispatch_answer_fault(exchange *x); /* the error in x->fault */
 int dispatch_settle(exchange *x);       /* asks SETTLE, then the last bytes */
-int dispatch_complete(exchange *x);     /* END came before any answer went out: render, settle, send */
+int dispatch_complete(exchange *x); /* END before any answer went out: render, settle, send */
 int dispatch_on_written(exchange *x, const dispatch_input *in);
-void dispatch_keep_written(exchange *x); /* settling takes longer than this run: keeps what is rendered */
+void dispatch_keep_written(exchange *x); /* settling outlasts this run: keeps what is rendered */
 int dispatch_on_settled(exchange *x, const dispatch_input *in);
 int dispatch_on_last(exchange *x, const dispatch_input *in);
 int dispatch_on_linger(exchange *x, const dispatch_input *in);

@@ -340,7 +340,7 @@ void dispatch_run(exchange *x, const dispatch_input *first, tp_now now, dispatch
         dispatch_step(x, &in, out);
     }
     park(x);
-    if (x->asking == ASK_SETTLE && x->written && !x->kept_headers)
+    if (x->asking == ASK_SETTLE && x->written && !x->kept_headers && !x->unrendered)
         dispatch_keep_written(x);
     out->headers = env->client.headers;
     out->header_count = env->client.header_count;

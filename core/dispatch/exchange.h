@@ -24,8 +24,8 @@ typedef struct exchange exchange;
 /* ---- Inputs. */
 enum {
     IN_HEAD = 1,    /* head: the request's, living in x->req */
-    IN_BODY,        /* bytes: the whole body, valid until dispatch_release_request; routing hints are
-                       cut out of it where it lies */
+    IN_BODY,        /* bytes: the whole body, valid until dispatch_release_request; routing hints
+                       are cut out of it where it lies */
     IN_BODY_FAILED, /* the body cannot be had; code: 400, 408 or 413; what: why */
     IN_CALLED,      /* answers ASK_CALL: env->iv is filled: what, status, what the kind of call
                        answers, and in iv.call->out what the plugin put out. All of it is the
@@ -197,8 +197,8 @@ void dispatch_run(exchange *x, const dispatch_input *in, tp_now now, dispatch_ac
 /* IN_UP_PROGRESS right after a run that started the upstream, without another run: only a deadline
  * follows from it, which is the answer (INT64_MAX: none). */
 int64_t dispatch_progress(exchange *x);
-/* The driver has stopped reading the running upstream, for its client is slow (paused 1), or reads on
- * (0): silence is nobody's fault then, and timeouts.idle_ms does not run. Answers the deadline. */
+/* The driver has stopped reading the running upstream, for its client is slow (paused 1), or reads
+ * on (0): silence is nobody's fault then, and timeouts.idle_ms does not run. Answers the deadline. */
 int64_t dispatch_paused(exchange *x, int paused, tp_now now);
 /* One step of the machine: for tests and for dispatch_run. */
 void dispatch_step(exchange *x, const dispatch_input *in, dispatch_actions *out);

@@ -75,8 +75,8 @@ static tp_event error_event(const exchange *x)
                       .param = f->param};
 }
 
-/* A plugin may have used up all the memory of a run: the host's own few words still fit. The limit that
- * was, for the caller to put back. */
+/* A plugin may have used up all the memory of a run: the host's own few words still fit. The limit
+ * that was, for the caller to put back. */
 static size_t open_reserve(exchange *x)
 {
     arena *a = &x->env->scratch->mem;
@@ -159,7 +159,8 @@ static int send_written(exchange *x)
     if (x->kept_headers) {
         c->http_status = x->kept_status;
         for (uint32_t i = 0; i < x->kept_header_count; i++)
-            rc |= plug_out_header(env->scratch, c, x->kept_headers[i].name, x->kept_headers[i].value);
+            rc |= plug_out_header(env->scratch, c, x->kept_headers[i].name,
+                                  x->kept_headers[i].value);
         rc |= plug_out_write(env->scratch, c, buf_str(&x->whole), 0);
     }
     if (rc != 0 || x->unrendered) {
@@ -317,7 +318,7 @@ int dispatch_gone(exchange *x)
     x->pending = STR_NONE;
     if (x->finished)
         return ST_DONE;
-    if (x->asking != ASK_SETTLE && !x->settled) /* else the ledger has been told already how it ended */
+    if (x->asking != ASK_SETTLE && !x->settled) /* else the ledger has been told how it ended */
         x->outcome = SETTLE_CANCELLED;
     if (x->asking) /* its answer is awaited, then this is called again */
         return STAY;

@@ -319,8 +319,8 @@ static int flow_frames(exchange *x)
     return ask_data(x, f);
 }
 
-/* Raw bytes as they come, from x->whole: what the plugin did not use stays there and comes again. What
- * it used is dropped only when more has come, for held events may lie in it. */
+/* Raw bytes as they come, from x->whole: what the plugin did not use stays there and comes again.
+ * What it used is dropped only when more has come, for held events may lie in it. */
 static int flow_chunks(exchange *x)
 {
     if (!x->pending.len)

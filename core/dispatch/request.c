@@ -51,7 +51,8 @@ static const conf_surface *surface_of(const world *w, tp_str path)
 
 static int out_of_memory(exchange *x)
 {
-    return dispatch_fail(x, 503, STR_NONE, STR_NONE, STR("The gateway is out of memory."), STR_NONE);
+    return dispatch_fail(x, 503, STR_NONE, STR_NONE, STR("The gateway is out of memory."),
+                         STR_NONE);
 }
 
 static int is_json_type(tp_str type)

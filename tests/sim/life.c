@@ -6,434 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MS 1000
 #define RUNS_MAX 200000u
 
-static void actor_run(actor *a, dispatch_input in);
-
-static int64_t soon(actor *a, uint64_t max_us)
-{
-    return a->s->now.mono_us + (int64_t)rng_below(&a->random, max_us + 1);
-}
-
-/* ---- Ports: answered at once, or later with a copy of all that the answer holds. */
-
-static int is_late(actor *a, int kind)
-{
-    if (!chance(&a->random, kind == ASK_CALL ? 3 : 15))
-        return 0;
-    CHECK(a, !a->asked, "asked while another answer is awaited");
-    a->asked = kind;
-    a->answer_due = soon(a, 80 * MS);
-    a->paused = chance(&a->random, 70);
-    return 1;
-}
-
-static tp_str copy(arena *m, tp_str s)
-{
-    return s.ptr ? arena_str(m, s) : s;
-}
-
-static void copy_out(arena *m, plug_out *o)
-{
-    o->segs = arena_dup(m, o->segs, o->seg_count * sizeof(*o->segs));
-    for (uint32_t i = 0; i < o->seg_count; i++)
-        o->segs[i] = copy(m, o->segs[i]);
-    o->headers = arena_dup(m, o->headers, o->header_count * sizeof(*o->headers));
-    for (uint32_t i = 0; i < o->header_count; i++)
-        o->headers[i] = (tp_header){copy(m, o->headers[i].name), copy(m, o->headers[i].value)};
-    o->events = arena_dup(m, o->events, o->event_count * sizeof(*o->events));
-    for (uint32_t i = 0; i < o->event_count; i++) {
-        tp_event *e = &o->events[i];
-        tp_str *all[] = {&e->id, &e->name, &e->text, &e->raw, &e->param};
-        for (size_t k = 0; k < TP_COUNT(all); k++)
-            *all[k] = copy(m, *all[k]);
-    }
-    o->reports = arena_dup(m, o->reports, o->report_count * sizeof(*o->reports));
-    for (uint32_t i = 0; i < o->report_count; i++) {
-        o->reports[i].field = copy(m, o->reports[i].field);
-        o->reports[i].why = copy(m, o->reports[i].why);
-    }
-    tp_str *all[] = {&o->method, &o->path, &o->local_type, &o->secret_name, &o->secret_prefix,
-                     &o->sign_scheme, &o->sign_params, &o->fail_param, &o->fail_why};
-    for (size_t k = 0; k < TP_COUNT(all); k++)
-        *all[k] = copy(m, *all[k]);
-}
-
-static int port_call(void *arg, exchange *x, plug_invocation *iv)
-{
-    actor *a = x->user;
-    (void)arg;
-    if (!is_late(a, ASK_CALL)) {
-        plug_invoke(iv);
-        return 1;
-    }
-    arena *m = &a->late[a->late_at];
-    plug_out *was = iv->call->out;
-    a->call_out = (plug_out){0};
-    iv->call->out = &a->call_out;
-    if (iv->what == PLUG_PARSE) {
-        a->operation = *iv->operation;
-        iv->operation = &a->operation;
-    }
-    plug_invoke(iv);
-    a->iv = *iv;
-    a->call = *iv->call;
-    a->iv.call = &a->call;
-    iv->call->out = was;
-    copy_out(m, &a->call_out);
-    if (iv->what == PLUG_PARSE) {
-        a->operation.format = copy(m, a->operation.format);
-        a->operation.model = copy(m, a->operation.model);
-        a->operation.user = copy(m, a->operation.user);
-    }
-    if (iv->what == PLUG_RANK)
-        a->iv.order = arena_dup(m, iv->order, iv->order_count * sizeof(*iv->order));
-    if (iv->what == PLUG_DATA) {
-        a->frame = *iv->frame;
-        a->frame.data = copy(m, a->frame.data);
-        a->iv.frame = &a->frame;
-    }
-    a->answer = (dispatch_input){.kind = IN_CALLED};
-    return 0;
-}
-
-static void note_plan(actor *a, const exchange *x)
-{
-    const tp_str client = a->shipped ? STR("chat/openai") : STR("sim/client");
-    const tp_str canon = a->shipped ? STR("chat/openai") : STR("sim/canon");
-    a->planned = 1;
-    a->max_attempts = (uint32_t)a->w->conf->routing.max_attempts;
-    a->plan_count = x->plan.order_count;
-    CHECK(a, a->plan_count && a->plan_count <= a->max_attempts, "a plan of %u", a->plan_count);
-    for (uint32_t i = 0; i < a->plan_count; i++) {
-        const world_deployment *d = x->plan.order[i];
-        const tp_list *f = &d->provider->plugin->provider->formats;
-        plan_entry *p = &a->plan[i];
-        *p = (plan_entry){.live_key = d->live_key, .priced = d->price_count != 0};
-        for (uint32_t k = 0; k < f->count; k++) {
-            p->relay |= str_eq(*TP_AT(tp_str, *f, k), client);
-            p->convert |= str_eq(*TP_AT(tp_str, *f, k), canon);
-        }
-    }
-}
-
-static int port_hold(void *arg, exchange *x, int64_t nano, int32_t *status)
-{
-    actor *a = x->user;
-    (void)arg;
-    a->holds++;
-    note_plan(a, x);
-    CHECK(a, nano >= 0, "a hold of %lld", (long long)nano);
-    CHECK(a, x->plan.model == NULL || a->shipped || nano >= 100 + 3,
-          "a hold of %lld is less than the request may cost", (long long)nano);
-    CHECK(a, x->reply_id_len, "a hold without a name");
-    a->answer = (dispatch_input){.kind = IN_HELD};
-    if (a->q.kind == ASK_HELD_BACK || a->q.kind == ASK_NO_LEDGER)
-        a->answer = (dispatch_input){.kind = IN_REFUSED, .code = a->q.status};
-    if (is_late(a, ASK_HOLD))
-        return 0;
-    *status = a->answer.code;
-    a->granted += a->answer.kind == IN_HELD;
-    return a->answer.kind == IN_HELD ? 1 : -1;
-}
-
-static int port_credential(void *arg, exchange *x, const world_provider *p, const plug_out *ask,
-                           tp_str *secret, const char **why)
-{
-    actor *a = x->user;
-    (void)arg;
-    CHECK(a, ask->has_secret && !ask->has_sign, "a credential that was not asked for");
-    int has = p->conf->api_key.value.ptr != NULL && !chance(&a->random, 4);
-    attempt *at = a->shipped ? actor_attempt(a, x->step) : &a->attempts[a->attempt_count - 1];
-    at->no_credential = !has;
-    a->answer = (dispatch_input){.kind = IN_CREDENTIAL, .code = has ? 0 : -1,
-                                 .bytes = p->conf->api_key.value, .what = "there is none"};
-    if (is_late(a, ASK_AWAIT))
-        return 0;
-    *secret = p->conf->api_key.value;
-    *why = "there is none";
-    return has ? 1 : -1;
-}
-
-static int port_settle(void *arg, exchange *x, const settle_record *r)
-{
-    actor *a = x->user;
-    (void)arg;
-    a->settles++;
-    CHECK(a, a->granted == 1 && a->settles == 1, "settled %d times for %d holds", a->settles, a->granted);
-    CHECK(a, !a->finished && !a->broken, "settled after the last bytes");
-    CHECK(a, r->generation.len && r->cost_nano == 0, "a settle record without a name, or settled");
-    a->settled_nano = x->cost_nano;
-    a->settled_outcome = r->outcome;
-    a->answer = (dispatch_input){.kind = IN_SETTLED};
-    return !is_late(a, ASK_SETTLE);
-}
-
-static int port_manage(void *arg, exchange *x, dispatch_input *reply)
-{
-    actor *a = x->user;
-    (void)arg;
-    a->answer = (dispatch_input){.kind = IN_MANAGED, .code = 200, .bytes = STR("{\"well\":true}"),
-                                 .what = "application/json"};
-    if (is_late(a, ASK_MANAGE))
-        return 0;
-    *reply = a->answer;
-    return 1;
-}
-
-static void port_record(void *arg, exchange *x, const settle_record *r)
-{
-    actor *a = x->user;
-    (void)arg;
-    a->records++;
-    a->recorded_outcome = r->outcome;
-    CHECK(a, a->records == 1, "recorded %d times", a->records);
-    CHECK(a, (r->method.len && r->path.len) || a->squeezed, "a record without a request");
-    CHECK(a, !a->settles || r->outcome == a->settled_outcome || r->outcome == SETTLE_FAILED,
-          "recorded as %d, settled as %d", r->outcome, a->settled_outcome);
-    CHECK(a, !a->holds || a->settles == a->granted, "recorded before it was settled");
-    CHECK(a, r->cost_nano == (a->settles ? a->settled_nano : 0), "recorded at %lld, settled at %lld",
-          (long long)r->cost_nano, (long long)a->settled_nano);
-    int tries = 0;
-    for (int i = 0; i < a->attempt_count; i++)
-        tries += a->attempts[i].steps && !(a->attempts[i].build == BUILD_DROPS && a->q.strict);
-    CHECK(a, a->shipped || r->attempts == tries || ((a->disturbed || a->squeezed) && r->attempts < tries), "%d attempts recorded of %d", r->attempts, tries);
-}
-
-attempt *actor_attempt(actor *a, uint32_t step)
-{
-    if (step == 0) {
-        CHECK(a, a->attempt_count < SIM_ATTEMPTS, "too many attempts");
-        attempt *at = &a->attempts[a->attempt_count++];
-        at->live_key = a->x.on->live_key;
-        at->build = at->no_credential = at->steps = 0;
-    }
-    return &a->attempts[a->attempt_count - 1];
-}
-
-/* ---- The upstream. */
-
-static uint64_t sum(uint64_t h, tp_str s)
-{
-    static const hash_key key = {1, 2};
-    return hash_mix(h) ^ hash_sip(key, s.ptr, s.len);
-}
-
-static uint64_t sum_of_request(const dispatch_upstream *u)
-{
-    uint64_t h = sum(u->header_count, u->target);
-    for (uint32_t i = 0; i < u->header_count; i++)
-        h = sum(sum(h, u->headers[i].name), u->headers[i].value);
-    for (uint32_t i = 0; i < u->seg_count; i++)
-        h = sum(h, u->segs[i]);
-    return h;
-}
-
-/* What an upstream gets: the client's bytes without the hints, as they were or in canonical form. */
-static void check_request(actor *a)
-{
-    const dispatch_upstream *u = &a->x.up;
-    buf got = {.max = 1u << 20};
-    uint64_t bytes = 0;
-    for (uint32_t i = 0; i < u->seg_count; i++) {
-        buf_adds(&got, u->segs[i]);
-        bytes += u->segs[i].len;
-    }
-    CHECK(a, bytes == u->body_bytes, "body_bytes %llu of %llu", (unsigned long long)u->body_bytes,
-          (unsigned long long)bytes);
-    CHECK(a, str_starts(u->target, a->shipped ? STR("/v1/") : STR("/base/")), "target %.*s",
-          STR_ARG(u->target));
-    if (!a->shipped) {
-        tp_str body = buf_str(&got), wanted = buf_str(&a->q.wanted);
-        int canon = str_starts(body, STR("{\"canon\":"));
-        CHECK(a, canon == !a->x.relay, "canonical %d", canon);
-        if (canon)
-            body = str_make(body.ptr + 9, body.len - 10);
-        if (a->q.rewritten) {
-            CHECK(a, str_starts(body, STR("{\"rewritten\":")), "the new body is not used");
-            body = str_make(body.ptr + 13, body.len - 14);
-        }
-        CHECK(a, str_eq(body, wanted), "the upstream gets\n%.*s\ninstead of\n%.*s", STR_ARG(body),
-              STR_ARG(wanted));
-        CHECK(a, u->header_count >= 2 && str_eq(u->headers[u->header_count - 1].name, STR("authorization")),
-              "no credential");
-        CHECK(a, str_eq(u->headers[u->header_count - 1].value, STR("Bearer sk-upstream-0123456789")),
-              "a wrong credential");
-    }
-    buf_free(&got);
-}
-
-static void choose_pieces(actor *a)
-{
-    rng *r = &a->random;
-    uint64_t kind = rng_below(r, 100);
-    size_t n = a->up->cut + 1;
-    a->piece = kind < 50 ? (uint32_t)n : kind < 95 ? 1 + (uint32_t)rng_below(r, n) : 1;
-    if (a->s->o.one_byte)
-        a->piece = 1;
-    if (a->up->body.len > 20000)
-        a->piece = TP_MAX(a->piece, 3000u);
-    size_t pieces = n / a->piece + 1;
-    a->gap_us = (int64_t)rng_below(r, 1500 * MS / pieces + 1);
-    a->up_fin_alone = chance(r, 50);
-}
-
-static void up_start(actor *a)
-{
-    exchange *x = &a->x;
-    attempt *at = &a->attempts[a->attempt_count - 1];
-    CHECK(a, !a->up_active, "a second upstream beside the first");
-    CHECK(a, !x->committed && !a->heads, "an upstream is started after the first answer");
-    CHECK(a, !x->released, "an upstream is started without a request");
-    CHECK(a, at->steps < SIM_STEPS, "too many steps");
-    a->starts++;
-    a->up = &at->step[at->steps++];
-    script_make(a->up, &a->random, a->shipped, a->q.stream, 0, at->steps < SIM_STEPS);
-    if (a->traced)
-        script_print(a->up);
-    check_request(a);
-    a->up_hash = sum_of_request(&x->up);
-    a->up_active = 1;
-    a->up_stage = 0;
-    a->up_at = 0;
-    a->up_due = soon(a, 100 * MS);
-    choose_pieces(a);
-}
-
-static void up_over(actor *a)
-{
-    a->up_active = 0;
-    a->up_due = INT64_MAX;
-}
-
-static void up_fail(actor *a, int code)
-{
-    up_over(a);
-    actor_run(a, (dispatch_input){.kind = IN_UP_FAILED, .code = code, .what = "it was to be"});
-}
-
-/* Bytes that are gone after the run, as a reader's buffer is. */
-static void up_say(actor *a, const http_head *head, const char *bytes, size_t n, int fin)
-{
-    char *p = malloc(n ? n : 1);
-    TP_MUST(p);
-    if (n)
-        memcpy(p, bytes, n);
-    if (fin)
-        up_over(a);
-    actor_run(a, (dispatch_input){.kind = IN_UP_REPLY, .head = head, .bytes = {p, n}, .fin = fin});
-    memset(p, 0xa5, n);
-    free(p);
-}
-
-static const http_head *reply_head(actor *a)
-{
-    size_t max = a->x.req.max;
-    a->x.req.max = SIZE_MAX / 2; /* the transport's own memory is not what is short */
-    http_head *h = arena_zalloc(&a->x.req, sizeof(*h));
-    h->status = a->up->status;
-    h->content_length = -1;
-    h->known[HTTP_H_CONTENT_TYPE] = arena_str(&a->x.req, str_of(script_type(a->up)));
-    a->x.req.max = max;
-    return h;
-}
-
-static void up_bytes(actor *a, const http_head *head)
-{
-    static const char *const endless[] = {"z\n", "data: Tz\n\n", "Tz\n", "0002Tz", ""};
-    static const char endless_shipped[] = "data: {\"id\":\"u\",\"choices\":[{\"index\":0,\"delta\":"
-                                          "{\"content\":\"z\"}}]}\n\n";
-    script *s = a->up;
-    size_t left = s->cut - a->up_at, n = TP_MIN(left, (size_t)a->piece);
-    const char *from = s->body.ptr ? s->body.ptr + a->up_at : "";
-    if (left || head) {
-        if (head && a->up_fin_alone)
-            n = 0;
-        a->up_at += n;
-        a->up_due = soon(a, (uint64_t)a->gap_us);
-        up_say(a, head, from, n, a->up_at == s->cut && s->stop == STOP_WELL && !a->up_fin_alone);
-        return;
-    }
-    switch (s->stop) {
-    case STOP_WELL:
-        up_say(a, NULL, NULL, 0, 1);
-        break;
-    case STOP_BROKEN:
-        up_fail(a, DISPATCH_UP_BROKEN);
-        break;
-    case STOP_STALL:
-        a->up_due = INT64_MAX;
-        break;
-    default:
-        from = s->shipped && s->form == FORM_SSE ? endless_shipped : endless[s->form];
-        a->up_due = a->s->now.mono_us + 500 * MS;
-        up_say(a, NULL, from, strlen(from), 0);
-        break;
-    }
-}
-
-static void release(actor *a)
+void actor_release(actor *a)
 {
     a->release_wanted = 0;
     a->released = 1;
     dispatch_release_request(&a->x);
     free(a->body);
     a->body = NULL;
-}
-
-/* Now and then a client reads so slowly that its upstream has to wait, longer than it may be silent. */
-static int slow_client(actor *a)
-{
-    if (a->slow == 1) {
-        a->slow = 2;
-        a->due = dispatch_paused(&a->x, 0, a->s->now);
-    } else if (!a->slow && chance(&a->random, 1)) {
-        a->slow = 1;
-        a->due = dispatch_paused(&a->x, 1, a->s->now);
-        a->up_due = soon(a, 8000 * MS);
-        return 1;
-    }
-    return 0;
-}
-
-static void up_tick(actor *a)
-{
-    exchange *x = &a->x;
-    a->up_due = soon(a, 50 * MS);
-    switch (a->up_stage) {
-    case 0:
-        if (a->up->way == WAY_REFUSES || a->up->way == WAY_NOMEM) {
-            up_fail(a, a->up->way == WAY_NOMEM ? DISPATCH_UP_NOMEM : DISPATCH_UP_UNREACHABLE);
-        } else if (a->up->way == WAY_NO_CONNECTION) {
-            a->up_due = INT64_MAX;
-        } else {
-            a->up_stage = 1;
-            actor_run(a, (dispatch_input){.kind = IN_UP_PROGRESS, .code = DISPATCH_UP_SENDING});
-        }
-        break;
-    case 1:
-        CHECK(a, sum_of_request(&x->up) == a->up_hash, "the request changed while it was sent");
-        a->up_stage = 2;
-        if (a->release_wanted)
-            release(a);
-        actor_run(a, (dispatch_input){.kind = IN_UP_PROGRESS, .code = DISPATCH_UP_SENT});
-        break;
-    case 2:
-        if (a->up->way == WAY_DIES || a->up->way == WAY_PROTOCOL) {
-            up_fail(a, a->up->way == WAY_DIES ? DISPATCH_UP_BROKEN : DISPATCH_UP_PROTOCOL);
-        } else if (a->up->way == WAY_NO_ANSWER) {
-            a->up_due = INT64_MAX;
-        } else {
-            a->up_stage = 3;
-            up_bytes(a, reply_head(a));
-        }
-        break;
-    default:
-        if (!slow_client(a))
-            up_bytes(a, NULL);
-        break;
-    }
 }
 
 /* ---- The client. */
@@ -500,7 +81,8 @@ static void client_tick(actor *a)
     }
     a->stage = 3;
     if (a->q.kind == ASK_BODY_FAILED) {
-        actor_run(a, (dispatch_input){.kind = IN_BODY_FAILED, .code = a->q.status, .what = "No body."});
+        actor_run(
+            a, (dispatch_input){.kind = IN_BODY_FAILED, .code = a->q.status, .what = "No body."});
         return;
     }
     a->body = malloc(a->q.body.len);
@@ -557,8 +139,8 @@ static void check_run(actor *a, const dispatch_input *in, const dispatch_actions
     CHECK(a, !act->done || !act->start_upstream, "done with an upstream");
     if (in->kind == IN_TIMER && !act->done)
         CHECK(a, act->deadline_us > a->s->now.mono_us, "the timer would fire for ever");
-    if (!act->done && !act->ask && !a->up_active && !act->start_upstream && a->client_due == INT64_MAX &&
-        !act->read_body)
+    if (!act->done && !act->ask && !a->up_active && !act->start_upstream &&
+        a->client_due == INT64_MAX && !act->read_body)
         CHECK(a, act->deadline_us != INT64_MAX, "nothing would ever wake it (state %d)", x->state);
 }
 
@@ -592,22 +174,24 @@ static void actor_end(actor *a)
 
 static void trace_run(const actor *a, const dispatch_input *in, const dispatch_actions *act)
 {
-    static const char *const inputs[] = {"?", "HEAD", "BODY", "BODY_FAILED", "CALLED", "HELD", "REFUSED",
-                                         "CREDENTIAL", "SETTLED", "MANAGED", "UP_PROGRESS", "UP_REPLY",
-                                         "UP_FAILED", "TIMER", "CLIENT_GONE", "STOP"};
-    static const char *const asks[] = {"", " ask CALL", " ask HOLD", " ask AWAIT", " ask SETTLE",
-                                       " ask MANAGE"};
+    static const char *const inputs[] = {"?",         "HEAD",    "BODY",        "BODY_FAILED",
+                                         "CALLED",    "HELD",    "REFUSED",     "CREDENTIAL",
+                                         "SETTLED",   "MANAGED", "UP_PROGRESS", "UP_REPLY",
+                                         "UP_FAILED", "TIMER",   "CLIENT_GONE", "STOP"};
+    static const char *const asks[] = {"",           " ask CALL",   " ask HOLD",
+                                       " ask AWAIT", " ask SETTLE", " ask MANAGE"};
     fprintf(stderr, "%12lld #%d %s code %d, %zu bytes, fin %d ->%s%s%s%s%s%s%s%s%s state %d\n",
             (long long)a->s->now.mono_us, a->id, inputs[in->kind], in->code, in->bytes.len, in->fin,
             act->cancel_upstream ? " cancel" : "", act->read_body ? " read_body" : "",
-            act->respond ? " respond" : "", act->finish ? " finish" : "", act->broken ? " broken" : "",
-            act->start_upstream ? " start" : "", asks[act->ask], act->release_request ? " release" : "",
-            act->done ? " done" : "", a->x.state);
+            act->respond ? " respond" : "", act->finish ? " finish" : "",
+            act->broken ? " broken" : "", act->start_upstream ? " start" : "", asks[act->ask],
+            act->release_request ? " release" : "", act->done ? " done" : "", a->x.state);
     for (uint32_t i = 0; i < act->seg_count; i++)
-        fprintf(stderr, "    | %.*s\n", (int)TP_MIN(act->segs[i].len, (size_t)300), act->segs[i].ptr);
+        fprintf(stderr, "    | %.*s\n", (int)TP_MIN(act->segs[i].len, (size_t)300),
+                act->segs[i].ptr);
 }
 
-static void actor_run(actor *a, dispatch_input in)
+void actor_run(actor *a, dispatch_input in)
 {
     dispatch_actions act;
     sim *s = a->s;
@@ -622,7 +206,8 @@ static void actor_run(actor *a, dispatch_input in)
         CHECK(a, a->up_active, "an upstream is cancelled that does not run");
         up_over(a);
     }
-    CHECK(a, a->x.up_active == (a->up_active || act.start_upstream), "up_active %d", a->x.up_active);
+    CHECK(a, a->x.up_active == (a->up_active || act.start_upstream), "up_active %d",
+          a->x.up_active);
     if (act.read_body) {
         a->stage = 2;
         a->client_due = soon(a, 50 * MS);
@@ -636,7 +221,8 @@ static void actor_run(actor *a, dispatch_input in)
         if (a->shipped && a->x.up.seg_count == 0)
             sim_fail(a, "an empty request");
         up_start(a);
-        if (a->up->way != WAY_REFUSES && a->up->way != WAY_NOMEM && a->up->way != WAY_NO_CONNECTION &&
+        if (a->up->way != WAY_REFUSES && a->up->way != WAY_NOMEM &&
+            a->up->way != WAY_NO_CONNECTION &&
             chance(&a->random, 40)) { /* a connection lay ready: the request goes out at once */
             a->up_stage = 1 + (int)rng_below(&a->random, 2);
             act.deadline_us = dispatch_progress(&a->x);
@@ -648,7 +234,7 @@ static void actor_run(actor *a, dispatch_input in)
         if (a->up_active && a->up_stage < 2)
             a->release_wanted = 1;
         else
-            release(a);
+            actor_release(a);
     }
 }
 
@@ -797,7 +383,9 @@ static void check_rest(sim *s)
     CHECK(a, s->pool.out == 0, "%u chunks of memory are left", s->pool.out);
     for (int i = 0; i < s->crowd; i++)
         for (int k = 0; k < s->actors[i].attempt_count; k++)
-            CHECK(a, atomic_load(&route_live_of(s->live, s->actors[i].attempts[k].live_key)->in_flight) == 0,
+            CHECK(a,
+                  atomic_load(
+                      &route_live_of(s->live, s->actors[i].attempts[k].live_key)->in_flight) == 0,
                   "in_flight is not back at 0");
 }
 
@@ -808,8 +396,7 @@ void sim_life(sim *s, uint64_t seed)
     s->env.random = (rng){rng_next(&s->random)};
     s->env.serial = 0;
     s->now = (tp_now){.mono_us = 1000000, .unix_ms = 1700000000000};
-    s->env.ports = (dispatch_ports){.call = port_call, .hold = port_hold, .credential = port_credential,
-                                    .settle = port_settle, .manage = port_manage, .record = port_record};
+    s->env.ports = sim_ports();
     s->crowd = chance(&s->random, 90) ? 1 : 2 + (int)rng_below(&s->random, SIM_ACTORS - 1);
     int shipped = s->shipped && chance(&s->random, (unsigned)s->o.shipped_percent);
     int reload = !shipped && rng_below(&s->random, 500) == 0, worlds = s->worlds;
@@ -822,7 +409,8 @@ void sim_life(sim *s, uint64_t seed)
         actor_begin(s, i, w, shipped);
     uint64_t left = reload ? rng_below(&s->random, 12) : 0;
     while (step(s)) {
-        if (reload && left-- == 0) { /* the next world has come: this one is only kept by exchanges */
+        if (reload &&
+            left-- == 0) { /* the next world has come: this one is only kept by exchanges */
             world_unref(w);
             reload = 0;
         }

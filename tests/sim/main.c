@@ -1,4 +1,5 @@
-/* sim [--lives N] [--seed N] [--seconds S] [--trace] [--one-byte] [--shipped PERCENT] [--seeds FILE] */
+/* sim [--lives N] [--seed N] [--seconds S] [--trace] [--one-byte] [--shipped PERCENT] [--seeds
+ * FILE] */
 #include "sim.h"
 
 #include <setjmp.h>
@@ -159,14 +160,15 @@ int main(int argc, char **argv)
     open_sim(&s);
     if (setjmp(failed) == 0)
         return live(&s, seeds) | close_sim(&s);
-    if (!s.o.trace) { /* the same life again, told step by step, by a process that knows nothing yet */
+    if (!s.o.trace) { /* the same life again, told step by step, by a process that knows nothing yet
+                       */
         char seed[32], percent[16];
         snprintf(seed, sizeof(seed), "%llu", (unsigned long long)s.seed);
         snprintf(percent, sizeof(percent), "%d", s.o.shipped_percent);
-        fprintf(stderr, "sim: to see it again: sim --seed %s --lives 1 --trace%s --shipped %s\n", seed,
-                s.o.one_byte ? " --one-byte" : "", percent);
-        execl("/proc/self/exe", "sim", "--seed", seed, "--lives", "1", "--trace", "--shipped", percent,
-              s.o.one_byte ? "--one-byte" : NULL, NULL);
+        fprintf(stderr, "sim: to see it again: sim --seed %s --lives 1 --trace%s --shipped %s\n",
+                seed, s.o.one_byte ? " --one-byte" : "", percent);
+        execl("/proc/self/exe", "sim", "--seed", seed, "--lives", "1", "--trace", "--shipped",
+              percent, s.o.one_byte ? "--one-byte" : NULL, NULL);
     }
     _exit(1);
 }

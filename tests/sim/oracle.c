@@ -135,10 +135,10 @@ static void check_stream(const actor *a, const verdict *v)
     int done = find(out, "data: [DONE]") != NULL;
     int error = find(out, "data: {\"error\"") != NULL || find(out, "data: {\"id\":\"err") != NULL;
     CHECK(a, str_starts(str_of(a->type), STR("text/event-stream")), "a stream of type %s", a->type);
-    CHECK(a, str_starts(out, STR("data: ")) && str_ends(out, STR("\n\n")), "no stream of events: %.*s",
-          STR_ARG(out));
-    CHECK(a, done == v->ok && (!done || str_ends(out, STR("data: [DONE]\n\n"))),
-          "%s [DONE]", done ? "a wrong" : "no");
+    CHECK(a, str_starts(out, STR("data: ")) && str_ends(out, STR("\n\n")),
+          "no stream of events: %.*s", STR_ARG(out));
+    CHECK(a, done == v->ok && (!done || str_ends(out, STR("data: [DONE]\n\n"))), "%s [DONE]",
+          done ? "a wrong" : "no");
     CHECK(a, error == !v->ok, "%s error event", error ? "a wrong" : "no");
     if (error) {
         const char *last = find(out, "data: {\"error\"");
@@ -152,8 +152,8 @@ static void check_texts(const actor *a, const verdict *v)
     buf got = {.max = 64u << 20};
     read_texts(a, &got);
     tp_str g = buf_str(&got), w = buf_str(&v->text);
-    CHECK(a, v->open ? str_starts(g, w) : str_eq(g, w), "the client has got \"%.*s\" instead of \"%.*s\"",
-          STR_ARG(g), STR_ARG(w));
+    CHECK(a, v->open ? str_starts(g, w) : str_eq(g, w),
+          "the client has got \"%.*s\" instead of \"%.*s\"", STR_ARG(g), STR_ARG(w));
     buf_free(&got);
 }
 
@@ -161,8 +161,8 @@ static void check_error(const actor *a)
 {
     tp_str out = buf_str(&a->out);
     CHECK(a, str_eq(str_of(a->type), STR("application/json")), "an error of type %s", a->type);
-    CHECK(a, str_starts(out, STR("{\"error\":")) && str_ends(out, STR("}")), "an error without a body: %.*s",
-          STR_ARG(out));
+    CHECK(a, str_starts(out, STR("{\"error\":")) && str_ends(out, STR("}")),
+          "an error without a body: %.*s", STR_ARG(out));
 }
 
 static void check_answer(const actor *a, const verdict *v)
@@ -186,8 +186,8 @@ static void check_answer(const actor *a, const verdict *v)
     CHECK(a, a->settled_outcome == how, "settled as %d instead of %d", a->settled_outcome, how);
     int64_t cost = v->ok && v->priced ? v->units : 0;
     int echo = a->shipped && !a->attempt_count;
-    CHECK(a, echo || a->settled_nano == cost, "costs %lld instead of %lld", (long long)a->settled_nano,
-          (long long)cost);
+    CHECK(a, echo || a->settled_nano == cost, "costs %lld instead of %lld",
+          (long long)a->settled_nano, (long long)cost);
 }
 
 /* Somebody left: what has been said until then must still be in order. */
@@ -196,8 +196,8 @@ static void check_disturbed(const actor *a)
     tp_str out = buf_str(&a->out);
     if (a->heads && a->status == 200 && a->q.stream && !a->finished)
         CHECK(a, !find(out, "[DONE]"), "a stream that was left shows [DONE]");
-    CHECK(a, !a->stage || a->recorded_outcome == SETTLE_CANCELLED || a->settles ||
-          a->finished, "outcome %d", a->recorded_outcome);
+    CHECK(a, !a->stage || a->recorded_outcome == SETTLE_CANCELLED || a->settles || a->finished,
+          "outcome %d", a->recorded_outcome);
 }
 
 /* Anything may have failed, but what is complete must look so, and nothing else may. */

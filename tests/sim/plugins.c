@@ -1,5 +1,6 @@
 /* The simulation's own plugins: small, but with every framing, relayed and converted replies, local
- * ones, several steps, and ways to go wrong. They are compiled in, so that a life costs microseconds. */
+ * ones, several steps, and ways to go wrong. They are compiled in, so that a life costs
+ * microseconds. */
 #include "sim.h"
 
 #include <stdlib.h>
@@ -36,11 +37,16 @@ static int32_t number_of(tp_str s)
 
 static tp_status preamble(tp_call *c)
 {
-    tp_status st = emit(c, (tp_event){.kind = TP_EV_START, .flags = TP_EV_PREAMBLE,
-                                      .id = STR("up-1"), .name = STR("real"), .number = 1});
+    tp_status st = emit(c, (tp_event){.kind = TP_EV_START,
+                                      .flags = TP_EV_PREAMBLE,
+                                      .id = STR("up-1"),
+                                      .name = STR("real"),
+                                      .number = 1});
     if (st == TP_OK)
-        st = emit(c, (tp_event){.kind = TP_EV_FIELD, .flags = TP_EV_PREAMBLE,
-                                .name = STR("system_fingerprint"), .raw = STR("\"fp\"")});
+        st = emit(c, (tp_event){.kind = TP_EV_FIELD,
+                                .flags = TP_EV_PREAMBLE,
+                                .name = STR("system_fingerprint"),
+                                .raw = STR("\"fp\"")});
     return st;
 }
 
@@ -67,8 +73,9 @@ static tp_status one_word(tp_call *c, tp_str word)
     case 'B':
         return emit(c, (tp_event){.kind = TP_EV_ITEM, .name = STR("boom")});
     case 'U':
-        return emit(c, (tp_event){.kind = TP_EV_USAGE, .name = STR("completion"),
-                                  .number = number_of(rest)});
+        return emit(
+            c,
+            (tp_event){.kind = TP_EV_USAGE, .name = STR("completion"), .number = number_of(rest)});
     case 'F':
         s->finished = 1;
         return emit(c, (tp_event){.kind = TP_EV_FINISH, .code = TP_FINISH_STOP});
@@ -76,7 +83,9 @@ static tp_status one_word(tp_call *c, tp_str word)
         s->done = 1;
         return emit(c, (tp_event){.kind = TP_EV_END});
     case 'E':
-        return emit(c, (tp_event){.kind = TP_EV_ERROR, .code = number_of(rest), .number = 1500,
+        return emit(c, (tp_event){.kind = TP_EV_ERROR,
+                                  .code = number_of(rest),
+                                  .number = 1500,
                                   .text = STR("it hurts")});
     case 'A':
         s->again = 1;
@@ -128,8 +137,10 @@ static tp_status data(const tp_instance *in, tp_call *c, tp_frame *f)
 
 static tp_status head(const tp_instance *in, tp_call *c, const tp_reply *r, int32_t *framing)
 {
-    static const tp_str types[] = {{"application/json", 16}, {"text/event-stream", 17},
-                                   {"application/lines", 17}, {"application/chunks", 18}};
+    static const tp_str types[] = {{"application/json", 16},
+                                   {"text/event-stream", 17},
+                                   {"application/lines", 17},
+                                   {"application/chunks", 18}};
     static const int32_t framings[] = {TP_WHOLE, TP_SSE, TP_LINES, TP_CHUNKS};
     reply_state *s = c->state;
     (void)in;
@@ -161,14 +172,17 @@ static tp_status failed(const tp_instance *in, tp_call *c, const tp_reply *r)
 {
     static const struct {
         int32_t status, code;
-    } codes[] = {{400, TP_ERR_INVALID}, {401, TP_ERR_AUTH}, {402, TP_ERR_QUOTA}, {403, TP_ERR_FORBIDDEN},
-               {404, TP_ERR_NOT_FOUND}, {408, TP_ERR_TIMEOUT}, {413, TP_ERR_TOO_LONG},
-               {422, TP_ERR_FILTER}, {429, TP_ERR_RATE}, {500, TP_ERR_UPSTREAM}, {502, TP_ERR_UPSTREAM},
-               {503, TP_ERR_OVERLOADED}, {504, TP_ERR_TIMEOUT}, {529, TP_ERR_OVERLOADED}};
+    } codes[] = {{400, TP_ERR_INVALID},   {401, TP_ERR_AUTH},      {402, TP_ERR_QUOTA},
+                 {403, TP_ERR_FORBIDDEN}, {404, TP_ERR_NOT_FOUND}, {408, TP_ERR_TIMEOUT},
+                 {413, TP_ERR_TOO_LONG},  {422, TP_ERR_FILTER},    {429, TP_ERR_RATE},
+                 {500, TP_ERR_UPSTREAM},  {502, TP_ERR_UPSTREAM},  {503, TP_ERR_OVERLOADED},
+                 {504, TP_ERR_TIMEOUT},   {529, TP_ERR_OVERLOADED}};
     (void)in;
     for (size_t i = 0; i < TP_COUNT(codes); i++)
         if (codes[i].status == r->status)
-            return emit(c, (tp_event){.kind = TP_EV_ERROR, .code = codes[i].code, .number = -1,
+            return emit(c, (tp_event){.kind = TP_EV_ERROR,
+                                      .code = codes[i].code,
+                                      .number = -1,
                                       .text = r->body.len < 1000 ? r->body : STR_NONE});
     return TP_OK; /* says nothing: the host finds words */
 }
@@ -212,7 +226,8 @@ static tp_status begin(tp_call *c, const tp_operation *op, const tp_target *t, a
     return go_wrong(c, (*at)->build);
 }
 
-static tp_status build(const tp_instance *in, tp_call *c, const tp_operation *op, const tp_target *t)
+static tp_status build(const tp_instance *in, tp_call *c, const tp_operation *op,
+                       const tp_target *t)
 {
     attempt *at;
     tp_status st = begin(c, op, t, &at);
@@ -252,10 +267,12 @@ static tp_status build_local(const tp_instance *in, tp_call *c, const tp_operati
     return host()->write(c, str_make(s->body.ptr, s->cut));
 }
 
-#define PROVIDER(list, how)                                                                   \
-    {.size = sizeof(tp_provider), .state_size = sizeof(reply_state),                          \
-     .formats = {list, TP_COUNT(list), sizeof(tp_str)}, .build = how, .head = head, .data = data, \
-     .end = end, .failed = failed}
+#define PROVIDER(list, how)                                                                        \
+    {                                                                                              \
+        .size = sizeof(tp_provider), .state_size = sizeof(reply_state),                            \
+        .formats = {list, TP_COUNT(list), sizeof(tp_str)}, .build = how, .head = head,             \
+        .data = data, .end = end, .failed = failed                                                 \
+    }
 static const tp_str client_format[] = {{"sim/client", 10}};
 static const tp_str canon_format[] = {{"sim/canon", 9}};
 static const tp_str both_formats[] = {{"sim/canon", 9}, {"sim/client", 10}};
@@ -411,16 +428,21 @@ static tp_status render(const tp_instance *in, tp_call *c, tp_list events)
     const tp_event *first = TP_AT(tp_event, events, 0);
     if (!s->stream)
         return first->kind == TP_EV_ERROR ? first_error(c, first) : render_whole(c, events);
-    CHECK(sim_current->running, s->started || first->kind == TP_EV_START ||
-          first->kind == TP_EV_ERROR, "the stream does not begin with START");
+    CHECK(sim_current->running,
+          s->started || first->kind == TP_EV_START || first->kind == TP_EV_ERROR,
+          "the stream does not begin with START");
     for (uint32_t i = 0; i < events.count && st == TP_OK; i++)
         st = render_one(c, TP_AT(tp_event, events, i));
     return st;
 }
 
-const tp_endpoint sim_endpoint = {.size = sizeof(tp_endpoint), .state_size = sizeof(client_state),
-                                  .format = {"sim/client", 10}, .canonical = {"sim/canon", 9},
-                                  .parse = parse, .convert = convert, .render = render};
+const tp_endpoint sim_endpoint = {.size = sizeof(tp_endpoint),
+                                  .state_size = sizeof(client_state),
+                                  .format = {"sim/client", 10},
+                                  .canonical = {"sim/canon", 9},
+                                  .parse = parse,
+                                  .convert = convert,
+                                  .render = render};
 
 /* ---- Strategy: any order, or a part of it. */
 

@@ -8,12 +8,12 @@ static void choose_kind(request *q, rng *r)
 {
     static const struct {
         int kind, status;
-    } wrong[] = {{ASK_NO_KEY, 401}, {ASK_BAD_KEY, 401}, {ASK_BAD_PATH, 404}, {ASK_BAD_METHOD, 405},
-                 {ASK_NO_LENGTH, 411}, {ASK_BAD_TYPE, 415}, {ASK_BAD_CODING, 415},
-                 {ASK_BODY_FAILED, 0}, {ASK_BAD_JSON, 400}, {ASK_TOO_DEEP, 400},
-                 {ASK_PARSE_INPUT, 400}, {ASK_PARSE_INTERNAL, 500}, {ASK_BAD_MODEL, 404},
-                 {ASK_NARROW_KEY, 403}, {ASK_BUILT_IN, 200}, {ASK_HELD_BACK, 402},
-                 {ASK_NO_LEDGER, 503}, {ASK_NO_RANK, 500}};
+    } wrong[] = {{ASK_NO_KEY, 401},     {ASK_BAD_KEY, 401},     {ASK_BAD_PATH, 404},
+                 {ASK_BAD_METHOD, 405}, {ASK_NO_LENGTH, 411},   {ASK_BAD_TYPE, 415},
+                 {ASK_BAD_CODING, 415}, {ASK_BODY_FAILED, 0},   {ASK_BAD_JSON, 400},
+                 {ASK_TOO_DEEP, 400},   {ASK_PARSE_INPUT, 400}, {ASK_PARSE_INTERNAL, 500},
+                 {ASK_BAD_MODEL, 404},  {ASK_NARROW_KEY, 403},  {ASK_BUILT_IN, 200},
+                 {ASK_HELD_BACK, 402},  {ASK_NO_LEDGER, 503},   {ASK_NO_RANK, 500}};
     q->kind = ASK_WELL;
     q->status = 0;
     if (!chance(r, 20))
@@ -34,8 +34,12 @@ static void own_members(request *q, buf *b)
                       : q->kind == ASK_PARSE_INTERNAL ? "internal"
                       : q->rewritten                  ? "rewrite"
                                                       : "well";
-    const char *all[] = {"\"parse\":\"", how, "\",\"convert\":\"", converts[q->convert],
-                         "\",\"errors\":\"", q->own_errors ? "own" : "host",
+    const char *all[] = {"\"parse\":\"",
+                         how,
+                         "\",\"convert\":\"",
+                         converts[q->convert],
+                         "\",\"errors\":\"",
+                         q->own_errors ? "own" : "host",
                          "\",\"seed\":9007199254740993,\"deep\":{\"cailos\":[1,{\"turnpike\":2}]}"};
     for (size_t i = 0; i < TP_COUNT(all); i++)
         buf_adds(b, str_of(all[i]));
@@ -52,13 +56,15 @@ static void shipped_members(request *q, buf *b)
 /* The body, with hints here and there, and the same without them. */
 static void write_body(request *q, rng *r, int shipped)
 {
-    static const char *const hints[] = {"\"turnpike\": {\"optimise\":\"cost\"}", "\"cailos\" :[\"a,}\"]"};
+    static const char *const hints[] = {"\"turnpike\": {\"optimise\":\"cost\"}",
+                                        "\"cailos\" :[\"a,}\"]"};
     char head[128];
     int first = 1, at[2];
     q->hints = (int)rng_below(r, 4); /* bit 0: turnpike, bit 1: cailos */
     at[0] = (int)rng_below(r, 3);
     at[1] = (int)rng_below(r, 3);
-    snprintf(head, sizeof(head), "\"model\":\"%s\",\"stream\":%s", q->model, q->stream ? "true" : "false");
+    snprintf(head, sizeof(head), "\"model\":\"%s\",\"stream\":%s", q->model,
+             q->stream ? "true" : "false");
     buf_adds(&q->body, STR("{"));
     buf_adds(&q->wanted, STR("{"));
     for (int place = 0; place < 3; place++) {
@@ -116,8 +122,11 @@ void request_make(request *q, rng *r, int shipped)
     snprintf(q->path, sizeof(q->path), "%s", shipped ? "/v1/chat/completions" : "/v1/sim");
     snprintf(q->model, sizeof(q->model), "%s", models[rng_below(r, TP_COUNT(models))]);
     if (chance(r, 8)) /* a deployment that is in no catalog, or is found in it by its full name */
-        snprintf(q->model, sizeof(q->model), "%s", shipped ? "two/unlisted"
-                 : chance(r, 30) ? "both/\\u007a" : chance(r, 50) ? "relay/unlisted" : "canon/unlisted");
+        snprintf(q->model, sizeof(q->model), "%s",
+                 shipped         ? "two/unlisted"
+                 : chance(r, 30) ? "both/\\u007a"
+                 : chance(r, 50) ? "relay/unlisted"
+                                 : "canon/unlisted");
     if (q->kind == ASK_BAD_MODEL)
         snprintf(q->model, sizeof(q->model), "%s", chance(r, 50) ? "nobody" : "nobody/at-all");
     if (q->kind == ASK_NARROW_KEY)

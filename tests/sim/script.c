@@ -30,7 +30,8 @@ static void choose_words(script *s, rng *r, int may_again)
     uint64_t preambles = rng_below(r, 3);
     /* Chunks come to the plugin in batches that depend on how they are cut: what goes wrong there
      * goes wrong before anything else. */
-    int wrong = !may_again && chance(r, 12), first_only = s->form == FORM_CHUNKS || s->form == FORM_WHOLE;
+    int wrong = !may_again && chance(r, 12),
+        first_only = s->form == FORM_CHUNKS || s->form == FORM_WHOLE;
     uint64_t at = first_only ? 0 : rng_below(r, texts + 1);
     for (uint64_t i = 0; i < preambles; i++)
         add(s, 'P', 0);
@@ -71,19 +72,23 @@ static void choose_words(script *s, rng *r, int may_again)
 
 static void put_openai(script *s, const script_word *w, tp_str text)
 {
-    static const char head[] = "{\"id\":\"up-1\",\"object\":\"chat.completion.chunk\",\"created\":1,"
-                               "\"model\":\"real\",\"choices\":[";
+    static const char head[] =
+        "{\"id\":\"up-1\",\"object\":\"chat.completion.chunk\",\"created\":1,"
+        "\"model\":\"real\",\"choices\":[";
     switch (w->what) {
     case 'P':
-        buf_printf(&s->body, "data: %s{\"index\":0,\"delta\":{\"role\":\"assistant\"}}]}\n\n", head);
+        buf_printf(&s->body, "data: %s{\"index\":0,\"delta\":{\"role\":\"assistant\"}}]}\n\n",
+                   head);
         break;
     case 'T':
         buf_printf(&s->body, "data: %s{\"index\":0,\"delta\":{\"content\":\"%.*s\"}}]}\n\n", head,
                    STR_ARG(text));
         break;
     case 'U':
-        buf_printf(&s->body, "data: %s],\"usage\":{\"prompt_tokens\":0,\"completion_tokens\":%d,"
-                             "\"total_tokens\":%d}}\n\n", head, w->number, w->number);
+        buf_printf(&s->body,
+                   "data: %s],\"usage\":{\"prompt_tokens\":0,\"completion_tokens\":%d,"
+                   "\"total_tokens\":%d}}\n\n",
+                   head, w->number, w->number);
         break;
     case 'F':
         buf_printf(&s->body, "data: %s{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n",
@@ -93,8 +98,9 @@ static void put_openai(script *s, const script_word *w, tp_str text)
         buf_adds(&s->body, STR("data: [DONE]\n\n"));
         break;
     case 'E':
-        buf_adds(&s->body, STR("data: {\"error\":{\"message\":\"it hurts\",\"type\":\"server_error\"}}"
-                               "\n\n"));
+        buf_adds(&s->body,
+                 STR("data: {\"error\":{\"message\":\"it hurts\",\"type\":\"server_error\"}}"
+                     "\n\n"));
         break;
     default:
         buf_adds(&s->body, STR("data: {oops\n\n"));
@@ -109,16 +115,18 @@ static void put_openai_whole(script *s)
         if (s->words[i].what == 'U')
             units = s->words[i].number;
         if (s->words[i].what == 'E' || s->words[i].what == 'X') {
-            buf_adds(&s->body, s->words[i].what == 'X' ? STR("{oops")
-                                                       : STR("{\"error\":{\"message\":\"it hurts\"}}"));
+            buf_adds(&s->body, s->words[i].what == 'X'
+                                   ? STR("{oops")
+                                   : STR("{\"error\":{\"message\":\"it hurts\"}}"));
             s->words[i].end = (uint32_t)s->body.len;
             return;
         }
     }
-    buf_printf(&s->body, "{\"id\":\"up-1\",\"object\":\"chat.completion\",\"created\":1,\"model\":"
-                         "\"real\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\","
-                         "\"content\":\"%.*s\"},\"finish_reason\":\"stop\"}],\"usage\":{"
-                         "\"prompt_tokens\":0,\"completion_tokens\":%d,\"total_tokens\":%d}}",
+    buf_printf(&s->body,
+               "{\"id\":\"up-1\",\"object\":\"chat.completion\",\"created\":1,\"model\":"
+               "\"real\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\","
+               "\"content\":\"%.*s\"},\"finish_reason\":\"stop\"}],\"usage\":{"
+               "\"prompt_tokens\":0,\"completion_tokens\":%d,\"total_tokens\":%d}}",
                (int)s->texts.len, s->texts.ptr ? s->texts.ptr : "", units, units);
 }
 
@@ -184,9 +192,11 @@ static void write_words(script *s, rng *r)
 
 static void error_reply(script *s, rng *r)
 {
-    static const int own[] = {400, 401, 402, 403, 404, 408, 413, 418, 422, 429, 429, 429, 500, 502, 503, 504, 529};
+    static const int own[] = {400, 401, 402, 403, 404, 408, 413, 418, 422,
+                              429, 429, 429, 500, 502, 503, 504, 529};
     static const int shipped[] = {400, 402, 429, 429, 500, 503};
-    s->status = s->shipped ? shipped[rng_below(r, TP_COUNT(shipped))] : own[rng_below(r, TP_COUNT(own))];
+    s->status =
+        s->shipped ? shipped[rng_below(r, TP_COUNT(shipped))] : own[rng_below(r, TP_COUNT(own))];
     switch (rng_below(r, 4)) {
     case 0:
         break;
@@ -216,8 +226,8 @@ static void choose_stop(script *s, rng *r, int local)
         s->stop = local ? STOP_BROKEN : kind < 84 ? STOP_BROKEN : STOP_STALL;
         if (!local || s->form == FORM_WHOLE)
             s->cut = rng_below(r, s->body.len + 1);
-    } else if (kind < 98) { /* a well-formed end in the middle: between two words, or before an event's
-                               blank line, so that the event does not count */
+    } else if (kind < 98) { /* a well-formed end in the middle: between two words, or before an
+                               event's blank line, so that the event does not count */
         uint32_t at = (uint32_t)rng_below(r, s->count);
         if (!(s->shipped && s->form == FORM_WHOLE))
             s->cut = s->words[at].end - (s->form == FORM_SSE && chance(r, 50));
@@ -250,7 +260,8 @@ void script_make(script *s, rng *r, int shipped, int stream, int local, int may_
         error_reply(s, r);
         return;
     }
-    choose_words(s, r, may_again && !shipped && chance(r, 8) && (!stream || s->form == FORM_UNKNOWN));
+    choose_words(s, r,
+                 may_again && !shipped && chance(r, 8) && (!stream || s->form == FORM_UNKNOWN));
     write_words(s, r);
     choose_stop(s, r, local);
 }
@@ -258,7 +269,8 @@ void script_make(script *s, rng *r, int shipped, int stream, int local, int may_
 const char *script_type(const script *s)
 {
     static const char *const types[] = {"application/json", "text/event-stream; charset=utf-8",
-                                        "application/lines", "application/chunks", "application/odd"};
+                                        "application/lines", "application/chunks",
+                                        "application/odd"};
     return types[s->form];
 }
 
@@ -292,10 +304,10 @@ static int status_of_code(int32_t code, int *final)
     *final = code == TP_ERR_INVALID || code == TP_ERR_TOO_LONG || code == TP_ERR_FILTER;
     if (*final)
         return 400;
-    return code == TP_ERR_RATE                               ? 429
+    return code == TP_ERR_RATE                                 ? 429
            : code == TP_ERR_OVERLOADED || code == TP_ERR_QUOTA ? 503
-           : code == TP_ERR_TIMEOUT                          ? 504
-                                                             : 502;
+           : code == TP_ERR_TIMEOUT                            ? 504
+                                                               : 502;
 }
 
 /* Does it end between two events? */
@@ -398,7 +410,9 @@ outcome script_outcome(const script *s, int stream)
     if (o.final && !stream) { /* it cannot be written, but would have to end first */
         outcome end = after_words(s, o, finished);
         end.final = end.complete;
-        end.status = end.complete ? 500 : s->stop == STOP_WELL || s->stop == STOP_BROKEN ? 502 : 504;
+        end.status = end.complete                                     ? 500
+                     : s->stop == STOP_WELL || s->stop == STOP_BROKEN ? 502
+                                                                      : 504;
         end.complete = 0;
         return end;
     }
@@ -407,8 +421,9 @@ outcome script_outcome(const script *s, int stream)
 
 void script_print(const script *s)
 {
-    static const char *const ways[] = {"replies", "refuses", "dies", "is no HTTP", "connects never",
-                                       "answers never", "has no memory"};
+    static const char *const ways[] = {"replies",      "refuses",        "dies",
+                                       "is no HTTP",   "connects never", "answers never",
+                                       "has no memory"};
     static const char *const stops[] = {"well", "broken", "stall", "never"};
     fprintf(stderr, "    upstream %s: %d %s, stops %s after %zu of %zu:", ways[s->way], s->status,
             script_type(s), stops[s->stop], s->cut, s->body.len);

@@ -1,5 +1,5 @@
-/* Worlds: one with the simulation's own plugins, set into a world that was built without any; one with
- * the shipped plugins, loaded as the gateway loads them. */
+/* Worlds: one with the simulation's own plugins, set into a world that was built without any; one
+ * with the shipped plugins, loaded as the gateway loads them. */
 #include "sim.h"
 
 #include <stdio.h>
@@ -9,6 +9,8 @@
 
 #include "plug/plug_int.h" /* an instance's image, to see it destroyed */
 
+/* JSON in macros. */
+/* clang-format off */
 #define TIMEOUTS "\"timeouts\":{\"connect_ms\":1000,\"first_byte_ms\":4000,\"idle_ms\":3000,"   \
                  "\"total_ms\":20000}"
 #define OWN(name, key) "\"" name "\":{\"plugin\":\"simx\",\"options\":{\"base_url\":\"http://" name \
@@ -53,6 +55,8 @@ static const char shipped_text[] =
     "\"plain\":{\"deployments\":[" ECHO_AT("fails", "\"fail_status\":503") ","
     ECHO_AT("breaks", "\"text\":\"one two three\",\"cut\":3,\"gap_ms\":3") "]}},"
     "\"routing\":{\"max_attempts\":3}}";
+
+/* clang-format on */
 
 static int always(void *arg, const char *path)
 {
@@ -99,7 +103,8 @@ static const tp_provider *provider_of(tp_str name)
 static world *build(sim *s, const char *text, tp_error *err)
 {
     static const char *const name = "/c/sim.json";
-    int own = text == own_text; /* nothing is loaded for it: files that it names are said to exist */
+    int own =
+        text == own_text; /* nothing is loaded for it: files that it names are said to exist */
     conf_env env = {.plugin_dir = own ? "/nowhere" : TEST_BINARY_DIR "/plugins",
                     .exists = own ? always : NULL};
     tp_str t = str_of(text);
@@ -115,7 +120,8 @@ static void equip(sim *s, world *w)
     w->instances = arena_zalloc(&w->mem, 16 * sizeof(*w->instances));
     plug_instance *endpoint = instance(w, NULL, &sim_endpoint, NULL);
     plug_instance *strategy = instance(w, NULL, NULL, &sim_strategy);
-    endpoint->self = tp_xcalloc(1, 1); /* as good as any: the last to go tells that the world went */
+    endpoint->self =
+        tp_xcalloc(1, 1); /* as good as any: the last to go tells that the world went */
     s->worlds++;
     for (uint32_t i = 0; i < w->provider_count; i++) {
         world_provider *p = &w->providers[i];
@@ -129,7 +135,8 @@ static void equip(sim *s, world *w)
         w->models[i].usable = w->models[i].count;
         w->models[i].strategy = str_eq(w->models[i].conf->id, STR("plain")) ? NULL : strategy;
     }
-    world_route r = {.kind = WORLD_ENDPOINT, .method = HTTP_POST, .surface = surface, .plugin = endpoint};
+    world_route r = {
+        .kind = WORLD_ENDPOINT, .method = HTTP_POST, .surface = surface, .plugin = endpoint};
     map_put(&w->routes, STR("/v1/sim"), arena_dup(&w->mem, &r, sizeof(r)));
 }
 

@@ -1,16 +1,18 @@
-/* Single exchanges with the shipped plugins, step by step: what reaches the upstream, and the corners
- * that the simulation's oracle does not look into. */
+/* Single exchanges with the shipped plugins, step by step: what reaches the upstream, and the
+ * corners that the simulation's oracle does not look into. */
 #include "../world/world_fixture.h"
 
 #include "dispatch/exchange.h"
 
-#define KEY "\"admission\":{\"static_keys\":[{\"name\":\"k\",\"key\":\"sk-test-0123456789abcdef\"}]},"
-#define WORLD                                                                                        \
-    "{" KEY "\"endpoints\":{\"chat\":{\"path\":\"/chat/completions\"}},"                             \
-    "\"providers\":{\"one\":{\"plugin\":\"openai\",\"options\":{\"base_url\":\"http://one.test/v1\"}," \
-    "\"api_key\":\"sk-up\"},\"two\":{\"plugin\":\"openai\",\"options\":{\"base_url\":"               \
-    "\"http://two.test/v1\"},\"api_key\":\"sk-up\"}},"                                               \
-    "\"models\":{\"m\":{\"deployments\":[{\"provider\":\"one\",\"model\":\"up\",\"price\":{"         \
+#define KEY                                                                                        \
+    "\"admission\":{\"static_keys\":[{\"name\":\"k\",\"key\":\"sk-test-0123456789abcdef\"}]},"
+#define WORLD                                                                                      \
+    "{" KEY "\"endpoints\":{\"chat\":{\"path\":\"/chat/completions\"}},"                           \
+    "\"providers\":{\"one\":{\"plugin\":\"openai\",\"options\":{\"base_url\":\"http://one.test/"   \
+    "v1\"},"                                                                                       \
+    "\"api_key\":\"sk-up\"},\"two\":{\"plugin\":\"openai\",\"options\":{\"base_url\":"             \
+    "\"http://two.test/v1\"},\"api_key\":\"sk-up\"}},"                                             \
+    "\"models\":{\"m\":{\"deployments\":[{\"provider\":\"one\",\"model\":\"up\",\"price\":{"       \
     "\"completion\":\"0.000001\"}},{\"provider\":\"two\",\"model\":\"up2\"}]}}%s}"
 
 typedef struct bench { /* a worker with one exchange */
@@ -122,13 +124,14 @@ static void reply(bench *b, int status, const char *type, const char *bytes, int
 {
     http_head h = {.status = status, .content_length = -1};
     h.known[HTTP_H_CONTENT_TYPE] = str_of(type);
-    run(b, (dispatch_input){.kind = IN_UP_REPLY, .head = type ? &h : NULL, .bytes = str_of(bytes), .fin = fin});
+    run(b, (dispatch_input){
+               .kind = IN_UP_REPLY, .head = type ? &h : NULL, .bytes = str_of(bytes), .fin = fin});
 }
 
 #define MESSAGES "\"messages\":[{\"role\":\"user\",\"content\":\"turnpike, cailos\"}]"
 
-/* Hints are cut out of the body wherever they stand; every other byte reaches the upstream as it was
- * (but for the model's name, which is the deployment's). */
+/* Hints are cut out of the body wherever they stand; every other byte reaches the upstream as it
+ * was (but for the model's name, which is the deployment's). */
 static void test_hints_are_cut(void **state)
 {
     static const struct {
@@ -140,17 +143,24 @@ static void test_hints_are_cut(void **state)
         {"{\"model\":\"m\",\"turnpike\":{\"a,b\":null}," MESSAGES "}",
          "{\"model\":\"up\"," MESSAGES "}"},
         {"{\"model\":\"m\"," MESSAGES ",\"turnpike\":{}}", "{\"model\":\"up\"," MESSAGES "}"},
-        {"{\"turnpike\":1,\"cailos\":2,\"model\":\"m\"," MESSAGES "}", "{\"model\":\"up\"," MESSAGES "}"},
-        {"{\"model\":\"m\",\"cailos\":{},\"turnpike\":{}," MESSAGES "}", "{\"model\":\"up\"," MESSAGES "}"},
-        {"{\"model\":\"m\"," MESSAGES ",\"cailos\":[],\"turnpike\":\"\"}", "{\"model\":\"up\"," MESSAGES "}"},
-        {"{\"turnpike\":{},\"model\":\"m\"," MESSAGES ",\"cailos\":{}}", "{\"model\":\"up\"," MESSAGES "}"},
+        {"{\"turnpike\":1,\"cailos\":2,\"model\":\"m\"," MESSAGES "}",
+         "{\"model\":\"up\"," MESSAGES "}"},
+        {"{\"model\":\"m\",\"cailos\":{},\"turnpike\":{}," MESSAGES "}",
+         "{\"model\":\"up\"," MESSAGES "}"},
+        {"{\"model\":\"m\"," MESSAGES ",\"cailos\":[],\"turnpike\":\"\"}",
+         "{\"model\":\"up\"," MESSAGES "}"},
+        {"{\"turnpike\":{},\"model\":\"m\"," MESSAGES ",\"cailos\":{}}",
+         "{\"model\":\"up\"," MESSAGES "}"},
         {" { \"model\" : \"m\" , \"turnpike\" : { } ,\n " MESSAGES " }\n",
          " { \"model\" : \"up\" , \n " MESSAGES " }\n"},
-        {"{\"model\":\"m\",\n" MESSAGES "\t,\r\n \"cailos\":{} }", "{\"model\":\"up\",\n" MESSAGES "\t }"},
+        {"{\"model\":\"m\",\n" MESSAGES "\t,\r\n \"cailos\":{} }",
+         "{\"model\":\"up\",\n" MESSAGES "\t }"},
         {"{\"\\u0074urnpike\":{},\"model\":\"m\"," MESSAGES "}", "{\"model\":\"up\"," MESSAGES "}"},
-        {"{\"model\":\"m\",\"Turnpike\":1,\"metadata\":{\"turnpike\":\"2\"},\"seed\":18446744073709551615,"
+        {"{\"model\":\"m\",\"Turnpike\":1,\"metadata\":{\"turnpike\":\"2\"},\"seed\":"
+         "18446744073709551615,"
          "\"top_p\":1.0e-0," MESSAGES ",\"cailos\":0}",
-         "{\"model\":\"up\",\"Turnpike\":1,\"metadata\":{\"turnpike\":\"2\"},\"seed\":18446744073709551615,"
+         "{\"model\":\"up\",\"Turnpike\":1,\"metadata\":{\"turnpike\":\"2\"},\"seed\":"
+         "18446744073709551615,"
          "\"top_p\":1.0e-0," MESSAGES "}"},
     };
     for (size_t i = 0; i < TP_COUNT(cases); i++) {
@@ -185,7 +195,8 @@ static void refuse(void **state, const char *body, int status, const char *part)
     bench_free(b);
 }
 
-/* A scanner's code and an out-of-memory code have the same number: a deep body is the client's fault. */
+/* A scanner's code and an out-of-memory code have the same number: a deep body is the client's
+ * fault. */
 static void test_deep_body(void **state)
 {
     char body[400];
@@ -234,18 +245,23 @@ static void test_without_strategy(void **state)
     bench_free(b);
 }
 
-#define CHUNK(delta, rest) "data: {\"id\":\"u\",\"model\":\"real\",\"choices\":[{\"index\":0,\"delta\":" delta rest "}]}\n\n"
+#define CHUNK(delta, rest)                                                                         \
+    "data: {\"id\":\"u\",\"model\":\"real\",\"choices\":[{\"index\":0,\"delta\":" delta rest       \
+    "}]}\n\n"
 #define STREAM "{\"model\":\"m\",\"stream\":true," MESSAGES "}"
 
-/* An error event within a stream ends it as failed: no [DONE], nothing charged, the upstream let go. */
+/* An error event within a stream ends it as failed: no [DONE], nothing charged, the upstream let
+ * go. */
 static void test_error_within_stream(void **state)
 {
     bench *b = bench_new(*state, "");
     ask(b, STREAM);
     reply(b, 200, "text/event-stream", CHUNK("{\"content\":\"a\"}", ""), 0);
     assert_true(b->act.respond && !b->act.finish);
-    reply(b, 0, NULL, "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":9}}\n\n"
-                      "data: {\"error\":{\"message\":\"it hurts\"}}\n\n", 0);
+    reply(b, 0, NULL,
+          "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":9}}\n\n"
+          "data: {\"error\":{\"message\":\"it hurts\"}}\n\n",
+          0);
     assert_true(b->act.cancel_upstream && b->act.finish && b->act.done);
     buf_add(&b->out, "", 1);
     assert_has(b->out.ptr, "\"error\"");
@@ -264,9 +280,13 @@ static void test_complete_stream(void **state)
     ask(b, STREAM);
     reply(b, 200, "text/event-stream", CHUNK("{\"role\":\"assistant\"}", ""), 0);
     assert_false(b->act.respond); /* not yet an answer */
-    reply(b, 0, NULL, CHUNK("{\"content\":\"a\"}", "") CHUNK("{}", ",\"finish_reason\":\"stop\"")
-                      "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":9}}\n\n"
-                      "data: [DONE]\n\n", 0);
+    reply(b, 0, NULL,
+          CHUNK("{\"content\":\"a\"}", "")
+              CHUNK("{}", ",\"finish_reason\":\"stop\"") "data: "
+                                                         "{\"choices\":[],\"usage\":{\"prompt_"
+                                                         "tokens\":1,\"completion_tokens\":9}}\n\n"
+                                                         "data: [DONE]\n\n",
+          0);
     assert_true(b->act.finish && !b->act.done); /* the upstream's own end is still to come */
     assert_int_equal(b->settles, 1);
     assert_int_equal(b->settled.cost_nano, 9 * 1000);
@@ -288,10 +308,11 @@ static void test_linger_is_bounded(void **state)
 {
     bench *b = bench_new(*state, "");
     ask(b, STREAM);
-    reply(b, 200, "text/event-stream", CHUNK("{\"content\":\"a\"}", ",\"finish_reason\":\"stop\"")
-                                       "data: [DONE]\n\n", 0);
+    reply(b, 200, "text/event-stream",
+          CHUNK("{\"content\":\"a\"}", ",\"finish_reason\":\"stop\"") "data: [DONE]\n\n", 0);
     assert_true(b->act.finish && !b->act.done);
-    assert_true(b->act.deadline_us > b->now.mono_us && b->act.deadline_us <= b->now.mono_us + 5000000);
+    assert_true(b->act.deadline_us > b->now.mono_us &&
+                b->act.deadline_us <= b->now.mono_us + 5000000);
     b->now.mono_us = b->act.deadline_us;
     run(b, (dispatch_input){.kind = IN_TIMER});
     assert_true(b->act.cancel_upstream && b->act.done);
@@ -307,7 +328,8 @@ static void test_unlisted_deployment(void **state)
     assert_true(b->act.start_upstream);
     reply(b, 200, "text/event-stream", CHUNK("{\"content\":\"a\"}", ""), 0);
     assert_true(b->act.release_request);
-    reply(b, 0, NULL, CHUNK("{\"content\":\"b\"}", ",\"finish_reason\":\"stop\"") "data: [DONE]\n\n", 1);
+    reply(b, 0, NULL,
+          CHUNK("{\"content\":\"b\"}", ",\"finish_reason\":\"stop\"") "data: [DONE]\n\n", 1);
     assert_true(b->act.done);
     assert_str(b->recorded.model_served, "unlisted");
     bench_free(b);
@@ -319,8 +341,11 @@ static void test_gathered_events(void **state)
     bench *b = bench_new(*state, "");
     ask(b, STREAM);
     reply(b, 200, "text/event-stream",
-          "data: {\"id\":\"u\",\"choices\":[{\"index\":0,\ndata: \"delta\":{\"content\":\"abc\"}}]}\n\n"
-          "data: {\"id\":\"u\",\"choices\":[{\"index\":0,\ndata: \"delta\":{\"content\":\"xyz\"}}]}\n\n", 0);
+          "data: {\"id\":\"u\",\"choices\":[{\"index\":0,\ndata: "
+          "\"delta\":{\"content\":\"abc\"}}]}\n\n"
+          "data: {\"id\":\"u\",\"choices\":[{\"index\":0,\ndata: "
+          "\"delta\":{\"content\":\"xyz\"}}]}\n\n",
+          0);
     buf_add(&b->out, "", 1);
     assert_has(b->out.ptr, "\"content\":\"abc\"");
     assert_has(b->out.ptr, "\"content\":\"xyz\"");

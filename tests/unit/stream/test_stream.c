@@ -1,16 +1,17 @@
 /* Events on their way to the client: held, kept, joined, counted. */
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 
 #include "base/str.h"
 #include "stream/stream.h"
 
 static tp_event text_of(int32_t kind, uint32_t choice, uint32_t item, tp_str text)
 {
-    return (tp_event){.size = sizeof(tp_event), .kind = kind, .choice = choice, .item = item, .text = text};
+    return (tp_event){
+        .size = sizeof(tp_event), .kind = kind, .choice = choice, .item = item, .text = text};
 }
 
 static void check(const stream_held *h, uint32_t i, int32_t kind, const char *text)
@@ -28,13 +29,13 @@ static void test_join_neighbours(void **state)
     stream_held h = {0};
     arena_init(&a, NULL, 1 << 20);
     tp_event in[] = {
-        text_of(TP_EV_TEXT, 0, 0, STR("one ")),      text_of(TP_EV_TEXT, 0, 0, STR("two")),
-        text_of(TP_EV_TEXT, 0, 1, STR("item")),      text_of(TP_EV_TEXT, 1, 1, STR("choice")),
-        text_of(TP_EV_REASONING, 1, 1, STR("why ")), text_of(TP_EV_REASONING, 1, 1, STR_NONE),
-        text_of(TP_EV_REASONING, 1, 1, STR("not")),  text_of(TP_EV_CALL, 0, 2, STR_NONE),
+        text_of(TP_EV_TEXT, 0, 0, STR("one ")),        text_of(TP_EV_TEXT, 0, 0, STR("two")),
+        text_of(TP_EV_TEXT, 0, 1, STR("item")),        text_of(TP_EV_TEXT, 1, 1, STR("choice")),
+        text_of(TP_EV_REASONING, 1, 1, STR("why ")),   text_of(TP_EV_REASONING, 1, 1, STR_NONE),
+        text_of(TP_EV_REASONING, 1, 1, STR("not")),    text_of(TP_EV_CALL, 0, 2, STR_NONE),
         text_of(TP_EV_ARGUMENTS, 0, 2, STR("{\"a\"")), text_of(TP_EV_ARGUMENTS, 0, 2, STR(":1}")),
-        text_of(TP_EV_CALL, 0, 3, STR_NONE),         text_of(TP_EV_REFUSAL, 0, 4, STR("no")),
-        text_of(TP_EV_REFUSAL, 0, 4, STR("!")),      text_of(TP_EV_TEXT, 0, 0, STR("again")),
+        text_of(TP_EV_CALL, 0, 3, STR_NONE),           text_of(TP_EV_REFUSAL, 0, 4, STR("no")),
+        text_of(TP_EV_REFUSAL, 0, 4, STR("!")),        text_of(TP_EV_TEXT, 0, 0, STR("again")),
     };
     for (size_t i = 0; i < TP_COUNT(in); i++)
         assert_int_equal(stream_add(&h, &a, &in[i]), 0);
@@ -52,8 +53,8 @@ static void test_join_neighbours(void **state)
     arena_reset(&a);
 }
 
-/* What is kept owns its bytes; what came later is kept when it is asked for, also after a join moved
- * it to a lower place. */
+/* What is kept owns its bytes; what came later is kept when it is asked for, also after a join
+ * moved it to a lower place. */
 static void test_keep_after_join(void **state)
 {
     (void)state;
@@ -90,8 +91,13 @@ static void test_all_strings_are_kept(void **state)
     stream_held h = {0};
     char bytes[] = "inxrp";
     arena_init(&a, NULL, 1 << 20);
-    tp_event e = {.size = sizeof(e), .kind = TP_EV_ERROR, .id = {bytes, 1}, .name = {bytes + 1, 1},
-                  .text = {bytes + 2, 1}, .raw = {bytes + 3, 1}, .param = {bytes + 4, 1}};
+    tp_event e = {.size = sizeof(e),
+                  .kind = TP_EV_ERROR,
+                  .id = {bytes, 1},
+                  .name = {bytes + 1, 1},
+                  .text = {bytes + 2, 1},
+                  .raw = {bytes + 3, 1},
+                  .param = {bytes + 4, 1}};
     stream_add(&h, &a, &e);
     stream_keep(&h, &a);
     memset(bytes, '?', sizeof(bytes));
@@ -149,7 +155,8 @@ static void test_terminal(void **state)
     } ends[] = {{TP_EV_END, STREAM_ENDED}, {TP_EV_ERROR, STREAM_ERROR}};
     for (size_t i = 0; i < TP_COUNT(ends); i++) {
         stream_tally t = {0};
-        tp_event e = {.size = sizeof(e), .kind = TP_EV_FINISH, .code = TP_FINISH_LENGTH, .choice = 1};
+        tp_event e = {
+            .size = sizeof(e), .kind = TP_EV_FINISH, .code = TP_FINISH_LENGTH, .choice = 1};
         assert_int_equal(stream_count(&t, &e), 0);
         assert_int_equal(t.finish, 0); /* another choice's */
         e.choice = 0;
@@ -169,7 +176,8 @@ static void test_what_is_an_answer(void **state)
     (void)state;
     for (int32_t kind = TP_EV_START; kind <= TP_EV_END + 1; kind++) {
         tp_event e = {.size = sizeof(e), .kind = kind};
-        int none = kind == TP_EV_START || kind == TP_EV_USAGE || kind == TP_EV_FIELD || kind == TP_EV_ERROR;
+        int none = kind == TP_EV_START || kind == TP_EV_USAGE || kind == TP_EV_FIELD ||
+                   kind == TP_EV_ERROR;
         assert_int_equal(stream_is_answer(&e), !none);
         e.flags = TP_EV_PREAMBLE;
         assert_int_equal(stream_is_answer(&e), 0);
@@ -179,12 +187,9 @@ static void test_what_is_an_answer(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_join_neighbours),
-        cmocka_unit_test(test_keep_after_join),
-        cmocka_unit_test(test_all_strings_are_kept),
-        cmocka_unit_test(test_memory_is_bounded),
-        cmocka_unit_test(test_usage_of_steps),
-        cmocka_unit_test(test_terminal),
+        cmocka_unit_test(test_join_neighbours),      cmocka_unit_test(test_keep_after_join),
+        cmocka_unit_test(test_all_strings_are_kept), cmocka_unit_test(test_memory_is_bounded),
+        cmocka_unit_test(test_usage_of_steps),       cmocka_unit_test(test_terminal),
         cmocka_unit_test(test_what_is_an_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
