@@ -49,12 +49,32 @@ uint64_t hash_mix(uint64_t x)
     return x ^ (x >> 31);
 }
 
+/* The n bytes at p, up to 8, as a little-endian number. */
+static uint64_t little(const char *p, size_t n)
+{
+    uint64_t v = 0;
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    if (n == 8) {
+        memcpy(&v, p, 8);
+        return v;
+    }
+#endif
+    for (size_t i = 0; i < n; i++)
+        v |= (uint64_t)(unsigned char)p[i] << (8 * i);
+    return v;
+}
+
 uint64_t hash_name(tp_str s)
 {
-    uint64_t h = 0xcbf29ce484222325ull;
-    for (size_t i = 0; i < s.len; i++)
-        h = (h ^ (unsigned char)s.ptr[i]) * 0x100000001b3ull;
-    return hash_mix(h);
+    uint64_t h = 0xcbf29ce484222325ull ^ s.len;
+    size_t i = 0;
+    for (; s.len - i > 8; i += 8) {
+        h = (h ^ little(s.ptr + i, 8)) * 0x9e3779b97f4a7c15ull;
+        h ^= h >> 32;
+    }
+    if (s.len >= 8) /* the last eight bytes, some of them perhaps for the second time */
+        return hash_mix(h ^ little(s.ptr + s.len - 8, 8));
+    return hash_mix(h ^ little(s.ptr, s.len));
 }
 
 uint64_t rng_next(rng *r)

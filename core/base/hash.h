@@ -1,5 +1,5 @@
 /* Hashes. SipHash-2-4 (Aumasson, Bernstein 2012) for tables whose keys a peer chooses and as the
- * keyed look-up of secrets; FNV-1a folded through a mixer for stable names. */
+ * keyed look-up of secrets; a mixer of eight bytes at a time for stable names. */
 #ifndef TP_BASE_HASH_H
 #define TP_BASE_HASH_H
 #include "base/base.h"

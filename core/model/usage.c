@@ -2,57 +2,79 @@
 
 #include "base/str.h"
 
-static tp_str unit_of(const usage_class *c)
+/* A unit's name as it is stored: cut, and zeros behind it. Names are compared as words. */
+typedef struct unit {
+    uint64_t word[3];
+} unit;
+_Static_assert(sizeof(unit) == sizeof(((usage_class *)0)->unit), "a name fills its field");
+
+static unit unit_make(tp_str name)
 {
-    return (tp_str){c->unit, strnlen(c->unit, sizeof(c->unit))};
+    unit u = {{0}};
+    size_t n = TP_MIN(name.len, sizeof(u) - 1);
+    const char *end = n ? memchr(name.ptr, 0, n) : NULL; /* a name ends at a zero byte */
+    str_copy((char *)&u, name.ptr, end ? (size_t)(end - name.ptr) : n);
+    return u;
 }
 
-/* A name longer than the field is compared as it was stored: cut. */
-static tp_str unit_cut(tp_str unit)
+static unit unit_of(const usage_class *c)
 {
-    unit.len = TP_MIN(unit.len, sizeof(((usage_class *)0)->unit) - 1);
-    return unit;
+    unit u;
+    memcpy(&u, c->unit, sizeof(u));
+    return u;
 }
 
-static usage_class *class_find(const usage *u, tp_str unit)
+static int unit_is(const usage_class *c, const unit *u)
 {
-    unit = unit_cut(unit);
+    unit have = unit_of(c);
+    return ((have.word[0] ^ u->word[0]) | (have.word[1] ^ u->word[1]) |
+            (have.word[2] ^ u->word[2])) == 0;
+}
+
+static usage_class *class_find(const usage *u, const unit *name)
+{
     for (uint32_t i = 0; i < u->count; i++)
-        if (str_eq(unit_of(&u->classes[i]), unit))
+        if (unit_is(&u->classes[i], name))
             return (usage_class *)&u->classes[i];
     return NULL;
 }
 
-int usage_set(usage *u, tp_str unit, int64_t count)
+/* The class of that name, a new one of count 0 if need be; NULL: no room. */
+static usage_class *class_of(usage *u, const unit *name)
 {
-    usage_class *c = class_find(u, unit);
-    if (!c) {
-        if (u->count == USAGE_CLASSES)
-            return -1;
-        unit = unit_cut(unit);
-        c = &u->classes[u->count++];
-        memset(c, 0, sizeof(*c));
-        if (unit.len)
-            memcpy(c->unit, unit.ptr, unit.len);
-    }
+    usage_class *c = class_find(u, name);
+    if (c || u->count == USAGE_CLASSES)
+        return c;
+    c = &u->classes[u->count++];
+    memcpy(c->unit, name, sizeof(*name));
+    c->count = 0;
+    return c;
+}
+
+int usage_set(usage *u, tp_str unit_name, int64_t count)
+{
+    unit name = unit_make(unit_name);
+    usage_class *c = class_of(u, &name);
+    if (!c)
+        return -1;
     c->count = count;
     return 0;
 }
 
-int64_t usage_get(const usage *u, tp_str unit)
+int64_t usage_get(const usage *u, tp_str unit_name)
 {
-    const usage_class *c = class_find(u, unit);
+    unit name = unit_make(unit_name);
+    const usage_class *c = class_find(u, &name);
     return c ? c->count : 0;
 }
 
 void usage_add(usage *u, const usage *more)
 {
     for (uint32_t i = 0; i < more->count; i++) {
-        tp_str unit = unit_of(&more->classes[i]);
-        int64_t sum;
-        if (__builtin_add_overflow(usage_get(u, unit), more->classes[i].count, &sum))
-            sum = INT64_MAX;
-        usage_set(u, unit, sum);
+        unit name = unit_of(&more->classes[i]);
+        usage_class *c = class_of(u, &name);
+        if (c && __builtin_add_overflow(c->count, more->classes[i].count, &c->count))
+            c->count = INT64_MAX;
     }
 }
 

@@ -16,7 +16,8 @@ typedef struct row {
 struct store_tally {
     row *rows;
     uint32_t *index; /* row + 1; 0: empty */
-    uint32_t count, cap, index_cap, reserved;
+    uint32_t count, cap, index_cap;
+    uint32_t last; /* the row that was asked for last: most often the next one, too */
     int64_t day_number; /* of day */
     char day[STORE_DAY];
 };
@@ -137,12 +138,16 @@ static row *add_row(store_tally *t, const store_total *name, uint64_t hash)
  * beyond the limit grows with the configuration, never with what clients send. */
 static row *row_of(store_tally *t, const store_total *name)
 {
+    if (t->last < t->count && same(&t->rows[t->last].total, name))
+        return &t->rows[t->last];
     uint64_t hash = hash_of(name);
     row *r = find(t, name, hash);
-    if (r)
+    if (!r && t->count < STORE_TALLY_MAX)
+        r = add_row(t, name, hash);
+    if (r) {
+        t->last = (uint32_t)(r - t->rows);
         return r;
-    if (t->count < STORE_TALLY_MAX)
-        return add_row(t, name, hash);
+    }
     store_total rest = *name;
     rest.model = rest.provider = other;
     hash = hash_of(&rest);
