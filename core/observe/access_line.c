@@ -93,14 +93,15 @@ static char *put_escaped(char *p, const unsigned char *s, size_t len)
     return p;
 }
 
-/* Are all 8 bytes printable ASCII other than quote and backslash? */
-static int plain8(uint64_t v)
+/* Printable ASCII without quotes and backslashes? */
+static int is_plain(tp_str s)
 {
-    const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
-    uint64_t quote = v ^ ones * '"', back = v ^ ones * '\\', del = v ^ ones * 0x7f;
-    uint64_t bad = (v - ones * 0x20) | ((quote - ones) & ~quote) | ((back - ones) & ~back) |
-                   ((del - ones) & ~del) | v;
-    return (bad & highs) == 0;
+    for (size_t i = 0; i < s.len; i += 8) {
+        uint64_t v = str_part(s, i);
+        if (!str_json_plain(v) || str_zero_bytes(v ^ STR_ONES * 0x7f))
+            return 0;
+    }
+    return 1;
 }
 
 /* s quoted; absent: null. */
@@ -110,16 +111,12 @@ static char *put_string(char *p, tp_str s)
     if (!s.len)
         return LIT(p, "null");
     *p++ = '"';
-    size_t i = 0;
-    for (; i + 8 <= s.len; i += 8) {
-        uint64_t v;
-        memcpy(&v, s.ptr + i, 8);
-        if (!plain8(v))
-            break;
-        memcpy(p, &v, 8);
-        p += 8;
+    if (is_plain(s)) {
+        str_copy(p, s.ptr, s.len);
+        p += s.len;
+    } else {
+        p = put_escaped(p, (const unsigned char *)s.ptr, s.len);
     }
-    p = put_escaped(p, (const unsigned char *)s.ptr + i, s.len - i);
     *p++ = '"';
     return p;
 }
