@@ -18,35 +18,27 @@ int str_ieq(tp_str a, tp_str b)
     return 1;
 }
 
-/* Letters and hyphens, which names of headers mostly are. */
-static int is_wordy(uint64_t v)
-{
-    uint64_t low = (v | STR_ONES * 0x20) & ~STR_HIGHS, hyphen = v ^ STR_ONES * '-';
-    uint64_t letter = (low + STR_ONES * (0x80 - 'a')) & ~(low + STR_ONES * (0x7f - 'z'));
-    hyphen = ~((hyphen & ~STR_HIGHS) + ~STR_HIGHS);
-    return (((letter | hyphen) & ~v) & STR_HIGHS) == STR_HIGHS;
-}
-
-static int is_token_char(unsigned char c)
-{
-    return (unsigned char)((c | 0x20) - 'a') < 26 || (unsigned char)(c - '0') < 10 ||
-           (c && strchr("!#$%&'*+-.^_`|~", c));
-}
-
-static __attribute__((noinline)) int is_token_slowly(tp_str s)
-{
-    for (size_t i = 0; i < s.len; i++)
-        if (!is_token_char((unsigned char)s.ptr[i]))
-            return 0;
-    return 1;
-}
+#define T10(c) [c] = 1, [c + 1] = 1, [c + 2] = 1, [c + 3] = 1, [c + 4] = 1, \
+               [c + 5] = 1, [c + 6] = 1, [c + 7] = 1, [c + 8] = 1, [c + 9] = 1
+#define T26(c) T10(c), T10(c + 10), [c + 20] = 1, [c + 21] = 1, [c + 22] = 1, \
+               [c + 23] = 1, [c + 24] = 1, [c + 25] = 1
+static const unsigned char token[256] = {
+    T10('0'), T26('A'), T26('a'), ['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1, ['&'] = 1,
+    ['\''] = 1, ['*'] = 1, ['+'] = 1, ['-'] = 1, ['.'] = 1, ['^'] = 1, ['_'] = 1, ['`'] = 1,
+    ['|'] = 1, ['~'] = 1};
+#undef T10
+#undef T26
 
 int str_is_token(tp_str s)
 {
-    for (size_t i = 0; i < s.len; i += 8)
-        if (TP_UNLIKELY(!is_wordy(str_part(s, i))))
-            return is_token_slowly(s);
-    return s.len != 0;
+    const unsigned char *p = (const unsigned char *)s.ptr;
+    unsigned good = s.len != 0;
+    size_t i = 0;
+    for (; i + 4 <= s.len; i += 4)
+        good &= token[p[i]] & token[p[i + 1]] & token[p[i + 2]] & token[p[i + 3]];
+    for (; i < s.len; i++)
+        good &= token[p[i]];
+    return (int)good;
 }
 
 int str_to_i64(tp_str s, int64_t *out)

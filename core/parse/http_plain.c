@@ -52,11 +52,10 @@ static inline const char *control_at(const char *s, const char *end)
 /* s points at the name: makes it lower case. Returns its end, the colon, or NULL. */
 static inline char *name_take(char *s)
 {
-    unsigned char c;
-    char *p = s;
-    for (; (c = http_token_lower[(unsigned char)*p]) != 0; p++) /* CR is no token character */
-        *p = (char)c;
-    return *p == ':' && p != s ? p : NULL;
+    unsigned char *p = (unsigned char *)s, c;
+    while ((c = http_token_lower[*p]) != 0) /* CR is no token character */
+        *p++ = c;
+    return *p == ':' && p != (unsigned char *)s ? (char *)p : NULL;
 }
 
 /* Header lines that also say where a body ends have one simple form. */

@@ -95,6 +95,15 @@ static int has_line_end(tp_str s)
     return 0;
 }
 
+static char *put(char *at, tp_str s)
+{
+    if (s.len <= 64)
+        str_copy(at, s.ptr, s.len);
+    else
+        memcpy(at, s.ptr, s.len);
+    return at + s.len;
+}
+
 int http_write_header(buf *b, tp_str name, tp_str value)
 {
     if (!str_is_token(name))
@@ -103,18 +112,15 @@ int http_write_header(buf *b, tp_str name, tp_str value)
         return -1;
     if (value.len > SIZE_MAX / 2 || name.len > SIZE_MAX / 4)
         return TP_ERROR_LIMIT;
-    int rc = buf_reserve(b, name.len + value.len + 4);
+    size_t n = name.len + value.len + 4;
+    int rc = b->cap - b->len >= n ? 0 : buf_reserve(b, n);
     if (rc != 0)
         return rc;
-    char *at = b->ptr + b->len;
-    memcpy(at, name.ptr, name.len);
-    at += name.len;
+    char *at = put(b->ptr + b->len, name);
     memcpy(at, ": ", 2);
-    at += 2;
-    if (value.len)
-        memcpy(at, value.ptr, value.len);
-    memcpy(at + value.len, "\r\n", 2);
-    b->len += name.len + value.len + 4;
+    at = put(at + 2, value);
+    memcpy(at, "\r\n", 2);
+    b->len += n;
     return 0;
 }
 

@@ -18,7 +18,8 @@ static int is_hosts(tp_str name)
     default: break;
     }
 #undef IS
-    return name.len > 6 && str_ieq(str_make(name.ptr, 6), STR("proxy-"));
+    return name.len > 6 && (name.ptr[0] | 0x20) == 'p' &&
+           str_ieq(str_make(name.ptr, 6), STR("proxy-"));
 }
 
 const char *plug_check_header(tp_str name, tp_str value)
@@ -66,12 +67,28 @@ static char path_char(tp_str s, size_t *i)
     return plain;
 }
 
+/* Letters, digits, '-', '_' and single slashes? Nearly all paths are no more than that. */
+static int is_plain_path(tp_str path)
+{
+    char before = 0;
+    for (size_t i = 0; i < path.len; i++) {
+        char c = path.ptr[i];
+        if (!((unsigned char)((c | 0x20) - 'a') < 26 || (unsigned char)(c - '0') < 10 || c == '-' ||
+              c == '_' || (c == '/' && before != '/')))
+            return 0;
+        before = c;
+    }
+    return 1;
+}
+
 const char *plug_check_path(tp_str path)
 {
     if (path.len == 0 || path.ptr[0] != '/')
         return "a path begins with '/'; scheme and host come from the option base_url";
     if (path.len > 8192)
         return "a path has 8192 bytes at most";
+    if (is_plain_path(path))
+        return NULL;
     size_t end = str_find(path, '?');
     for (size_t i = 0; i < path.len; i++) {
         unsigned char c = (unsigned char)path.ptr[i];
