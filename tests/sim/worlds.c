@@ -38,7 +38,8 @@ static const char own_text[] =
 
 #define SHIPPED(name) "\"" name "\":{\"plugin\":\"openai\",\"options\":{\"base_url\":\"http://" name \
                       ".test:81/v1\"}," KEY TIMEOUTS "}"
-#define ECHO_AT(m, options) "{\"provider\":\"echo\",\"model\":\"" m "\",\"options\":{" options "}" PRICE "}"
+#define ECHO_AT(m, options) \
+    "{\"provider\":\"echo\",\"model\":\"" m "\",\"options\":{" options "}" PRICE "}"
 
 static const char shipped_text[] =
     "{" KEYS

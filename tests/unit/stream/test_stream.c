@@ -1,9 +1,10 @@
 /* Events on their way to the client: held, kept, joined, counted. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 #include "base/str.h"
 #include "stream/stream.h"
