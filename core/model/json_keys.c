@@ -17,8 +17,6 @@ int json_key_walk(const json_scanner *s, json_level *lv, uint32_t key)
     const tp_token *tok = s->tape->tokens;
     const uint32_t len = tok[key].len;
     uint32_t few = JSON_FEW_KEYS;
-    if (lv->table)
-        return 0;
     for (uint32_t k = lv->open + 1; k < key; k = tok[k + 1].next) {
         if (few-- == 0) {
             lv->table = 1;

@@ -211,7 +211,7 @@ key:
     JSON_PUT(TP_STRING, len + 1);
     if (TP_UNLIKELY(len > JSON_SHORT_KEY + 1 || escaped))
         lv->table = 1;
-    else if (K(seen)(lv, p + 1, len - 1) && json_key_walk(s, lv, n - 1))
+    else if (K(seen)(lv, p + 1, len - 1) && !lv->table && json_key_walk(s, lv, n - 1))
         return json_fault(s, JSON_E_DUPLICATE, JSON_AT(), "this key is in the object twice");
     p += len + 1;
     if (TP_UNLIKELY(len > JSON_SHORT_KEY + 1))
