@@ -3,6 +3,12 @@
 
 #include <string.h>
 
+static void lend(dispatch_env *env, tp_str bytes)
+{
+    if (bytes.len)
+        env->call.borrowed[env->call.borrowed_count++] = bytes;
+}
+
 int dispatch_ask_call(exchange *x, int what, const plug_instance *on, void *state, uint32_t may,
                       int then)
 {
@@ -24,10 +30,15 @@ int dispatch_ask_call(exchange *x, int what, const plug_instance *on, void *stat
         .may = may,
     };
     /* Passing on what lies in the body or in the bytes that just came is free. */
-    if (x->op.body.text.len)
-        env->call.borrowed[env->call.borrowed_count++] = x->op.body.text;
-    if (env->iv.frame && what == PLUG_DATA)
-        env->call.borrowed[env->call.borrowed_count++] = env->iv.frame->data;
+    lend(env, x->op.body.text);
+    if (what == PLUG_DATA)
+        lend(env, env->iv.frame->data);
+    if (what == PLUG_RENDER) { /* what stays as it is until this run's bytes are written */
+        lend(env, env->input);
+        lend(env, x->local_body);
+        if (x->framing == TP_WHOLE)
+            lend(env, buf_str(&x->whole));
+    }
     env->iv.what = what;
     env->iv.on = on;
     env->iv.call = &env->call;

@@ -327,6 +327,7 @@ void dispatch_run(exchange *x, const dispatch_input *first, tp_now now, dispatch
     dispatch_input in = *first;
     *out = (dispatch_actions){.deadline_us = INT64_MAX};
     env->now = now;
+    env->input = first->kind == IN_UP_REPLY ? first->bytes : STR_NONE;
     plug_scratch_reset(env->scratch);
     plug_out_reset(&env->client);
     if (x->op.body.count)

@@ -109,6 +109,7 @@ typedef struct dispatch_env { /* one a worker; borrowed by its exchanges */
     plug_out client_before;   /* as it was before the current CALL render */
     plug_invocation iv;
     tp_frame frame;
+    tp_str input;             /* upstream bytes that this run began with; the driver's */
     tp_now now;
     dispatch_actions *act;    /* of the current run */
     tp_event last;            /* the one event that a CALL render of the end is about */

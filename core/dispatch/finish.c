@@ -139,10 +139,14 @@ void dispatch_keep_written(exchange *x)
         h[i] = (tp_header){arena_str(&x->mem, h[i].name), arena_str(&x->mem, h[i].value)};
         ok = h[i].name.ptr && h[i].value.ptr;
     }
-    x->whole.len = x->chunk_used = 0; /* the upstream's bytes have been used */
-    x->whole.max = TP_MAX(x->whole.max, c->bytes);
+    /* The upstream's bytes have been used, but what is rendered may be spans of them. */
+    buf kept;
+    buf_init(&kept, TP_MAX(x->whole.max, c->bytes));
     for (uint32_t i = 0; ok && i < c->seg_count; i++)
-        ok = buf_adds(&x->whole, c->segs[i]) == 0;
+        ok = buf_adds(&kept, c->segs[i]) == 0;
+    buf_free(&x->whole);
+    x->whole = kept;
+    x->chunk_used = 0;
     x->kept_headers = h;
     x->kept_header_count = c->header_count;
     x->kept_status = c->http_status;

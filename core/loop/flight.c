@@ -181,9 +181,11 @@ static void back_pressure(flight *f)
     if (stop && !f->paused) {
         f->paused = 1;
         up_pause(f->up);
+        arm(f, dispatch_paused(&f->x, 1, f->w->now)); /* its silence is ours */
     } else if (!stop && f->paused && (!f->c || f->c->n.queued <= NET_LOW_WATER)) {
         f->paused = 0;
         up_resume(f->up);
+        arm(f, dispatch_paused(&f->x, 0, f->w->now));
     }
 }
 
