@@ -32,7 +32,7 @@ class Raw(Client):
             return self
         for i in range(0, len(data), pieces):
             self.sock.sendall(data[i:i + pieces])
-            time.sleep(0.0005)
+            time.sleep(0.0001)
         return self
 
     def silent(self, seconds):
