@@ -115,7 +115,9 @@ class Gateway:
         env = dict(env)
         for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS"):
             own = env.get(name, "")
-            env[name] = ":".join(filter(None, [own, f"log_path={where}", "print_stacktrace=1"]))
+            # What was freed is kept aside in a bound that lets tests of memory say something.
+            bound = "quarantine_size_mb=32" if name == "ASAN_OPTIONS" else ""
+            env[name] = ":".join(filter(None, [own, f"log_path={where}", "print_stacktrace=1", bound]))
         return env
 
     def start(self):
