@@ -52,8 +52,22 @@ void arena_reset(arena *a)
         c = next;
     }
     a->chunks = NULL;
-    a->at = a->end = NULL;
+    a->at = a->base;
+    a->end = a->base ? a->base + a->base_size : NULL;
     a->used = 0;
+}
+
+void arena_base(arena *a, void *base, size_t n)
+{
+    TP_MUST(!a->used && !a->chunks);
+#ifdef TURNPIKE_ARENA_MALLOC
+    (void)base;
+    (void)n;
+#else
+    a->base = a->at = base;
+    a->base_size = n;
+    a->end = a->base + n;
+#endif
 }
 
 static arena_chunk *chunk_take(arena *a, size_t size, int pooled)

@@ -22,8 +22,13 @@ typedef struct arena {
     arena_chunk *chunks;
     char *at, *end;
     size_t used, max; /* bytes given out; arena_alloc returns NULL beyond max */
+    char *base;       /* see arena_base; NULL: none */
+    size_t base_size;
 } arena;
 void arena_init(arena *a, arena_pool *pool, size_t max);
+/* Memory of the caller's (16-byte aligned), used first, and first again after each reset: for an
+ * arena that is reset all the time. The arena must be empty. */
+void arena_base(arena *a, void *base, size_t n);
 void arena_reset(arena *a);                /* gives all chunks back; the arena stays usable */
 void *arena_alloc_slow(arena *a, size_t n);
 /* NULL when max is exceeded or memory is out. n = 0 gives a valid pointer. */

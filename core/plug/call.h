@@ -50,6 +50,7 @@ typedef struct plug_scan_memo {
 /* One a worker, and one for the loader thread. The owner resets it between steps. */
 typedef struct plug_scratch {
     arena mem;              /* alloc's memory, copied output, tokens; bounded by mem.max */
+    void *base;             /* mem's first bytes; owned */
     json_tape tape;
     plug_scan_memo memo[2]; /* the last texts scanned since the reset */
     uint32_t memo_next, reserved;
