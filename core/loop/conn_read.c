@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FIRST_READ 8192 /* a head and a usual body */
+
 /* ---- Bytes of later requests. */
 
 static int lies_ahead(const conn *c, const char *p)
@@ -192,10 +194,16 @@ void conn_next(conn *c)
     }
 }
 
-/* A large body of known length is read straight into its place. */
+/* A large body of known length is read straight into its place. So the first read of a request is a
+ * short one: what it takes of the body must be copied. */
 void conn_room(conn *c, char **p, size_t *cap)
 {
     flight *f = c->f;
+    if (c->state == CONN_READING && !f) {
+        *p = c->w->net.buffer;
+        *cap = FIRST_READ;
+        return;
+    }
     if (c->state != CONN_READING || !f || !c->body_wanted || c->body_left < 4096 ||
         f->body_cap <= f->body_len)
         return;
