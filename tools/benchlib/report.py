@@ -78,8 +78,15 @@ def _soak(r):
           _mb(g["rss_last_kb"])] for n, g in r["gateways"].items()])
 
 
+def _scan(r):
+    texts = r["gateways"]["turnpike"]["texts"]
+    return "### scan: the validating JSON scan with its tape, alone\n\n" + table(
+        ["", "bytes", "ns", "GB/s"],
+        [[n, t["bytes"], t["ns"], f"{t['bytes'] / t['ns']:.1f}"] for n, t in texts.items()])
+
+
 def section(r):
-    special = {"start": _start, "beside": _beside, "soak": _soak, "streams": _streams,
+    special = {"scan": _scan, "start": _start, "beside": _beside, "soak": _soak, "streams": _streams,
                "many": _streams, "tls-streams": _streams}
     return special.get(r["scenario"], _requests)(r)
 
@@ -111,6 +118,10 @@ def goals(results):
             _goal(rows, f"{s}: requests/s x nginx", g.get("vs_nginx"), 0.5, True)
         elif s == "latency":
             _goal(rows, "one connection: added p50 x nginx", g.get("added_p50_vs_nginx"), 1.1, False)
+        elif s == "scan":
+            _goal(rows, "scan of a 1.5 KB request, ns", g["texts"]["chat 1.5 KB"]["ns"], 1000, False,
+                  "{:.0f}")
+            _goal(rows, "scan of an SSE event, ns", g["texts"]["SSE event"]["ns"], 500, False, "{:.0f}")
         elif s == "start":
             _goal(rows, "start to first answer, ms", g["first_answer_ms"], 100, False, "{:.0f}")
             _goal(rows, "idle RSS, MiB", g["rss_idle_kb"] / 1024, 8, False, "{:.1f}")

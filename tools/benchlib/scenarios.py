@@ -1,6 +1,7 @@
 """What is measured, scenario by scenario. Each returns a dict that report.py can print."""
 import os
 import signal
+import subprocess
 import statistics
 import sys
 import time
@@ -206,6 +207,20 @@ def soak(setup, name, millions):
         "requests": r["requests"], "errors": r["errors"] + r["bad"], "rss_idle_kb": g.idle_kb,
         "rss_first_kb": warm[0]["rss_kb"] if warm else None,
         "rss_last_kb": warm[-1]["rss_kb"] if warm else None, "marks": marks}}}
+
+
+def scan(binary):
+    """The validating scan by itself: nanoseconds a text, as the microbenchmark prints them."""
+    say("scan:")
+    out = subprocess.run([binary], check=True, capture_output=True, text=True, timeout=120).stdout
+    rows = {}
+    for line in out.splitlines()[1:]:
+        name, figures = line[:19].strip(), line[19:].split()
+        if len(figures) == 6: # bytes, then a column a kernel; the last is the one in use
+            rows[name] = {"bytes": int(figures[0]), "ns": int(figures[-1])}
+    if "SSE event" not in rows:
+        raise BenchError(f"{binary} printed no figures")
+    return {"scenario": "scan", "gateways": {"turnpike": {"texts": rows}}}
 
 
 def check_clean(results):
