@@ -92,7 +92,8 @@ static arena_chunk *chunk_take(arena *a, size_t size, int pooled)
 
 void *arena_alloc_slow(arena *a, size_t n)
 {
-    size_t need = (n + 15 + !n) & ~(size_t)15; /* as arena_alloc, or the two would ask each other for ever */
+    size_t need =
+        (n + 15 + !n) & ~(size_t)15; /* as arena_alloc, or the two would ask each other for ever */
     if (need < n || need > a->max || a->used > a->max - need)
         return NULL;
 #ifdef TURNPIKE_ARENA_MALLOC

@@ -1,6 +1,7 @@
 /* Arena: many small pieces, freed together. Chunks come from a pool (one a worker, not shared), so
  * that a request costs no malloc. Pieces are 16-byte aligned and not zeroed.
- * With TURNPIKE_ARENA_MALLOC each piece is a malloc of its own, so that AddressSanitizer sees it. */
+ * With TURNPIKE_ARENA_MALLOC each piece is a malloc of its own, so that AddressSanitizer sees it.
+ */
 #ifndef TP_BASE_ARENA_H
 #define TP_BASE_ARENA_H
 #include "base/base.h"

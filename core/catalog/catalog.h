@@ -1,5 +1,5 @@
-/* Prices and limits: what a deployment takes from itself and what from its model. Pure look-ups over
- * configured values. [any] */
+/* Prices and limits: what a deployment takes from itself and what from its model. Pure look-ups
+ * over configured values. [any] */
 #ifndef TP_CATALOG_CATALOG_H
 #define TP_CATALOG_CATALOG_H
 #include "conf/conf.h"

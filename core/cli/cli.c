@@ -16,7 +16,8 @@ static int is_there(const char *path)
     return stat(path, &st) == 0;
 }
 
-/* Built tree: <build>/core/turnpike beside <build>/plugins. Installed: LIBDIR, else ../lib beside. */
+/* Built tree: <build>/core/turnpike beside <build>/plugins. Installed: LIBDIR, else ../lib beside.
+ */
 void cli_find_parts(cli_place *p)
 {
     static const char *const plugins[] = {"/../plugins", "/../lib/turnpike/plugins",

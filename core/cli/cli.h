@@ -1,5 +1,5 @@
-/* The subcommands. Each takes what stands after its name; answers the process's exit status: 0 well,
- * 1 the work could not be done (said on stderr), 2 the command line is wrong. */
+/* The subcommands. Each takes what stands after its name; answers the process's exit status: 0
+ * well, 1 the work could not be done (said on stderr), 2 the command line is wrong. */
 #ifndef TP_CLI_CLI_H
 #define TP_CLI_CLI_H
 #include "base/base.h"

@@ -37,7 +37,8 @@ static int check_plugin(const conf *c, const conf_plugin *p, arena *a)
     return 1;
 }
 
-static int check_use(const conf *c, tp_str plugin, const tp_doc *options, conf_place place, arena *a)
+static int check_use(const conf *c, tp_str plugin, const tp_doc *options, conf_place place,
+                     arena *a)
 {
     tp_error err = {0};
     plug_manifest m;
@@ -92,8 +93,8 @@ int cli_check(int argc, char **argv)
     for (uint32_t i = 0; i < c->notice_count; i++)
         printf("notice: %.*s\n", STR_ARG(c->notices[i]));
     if (!bad)
-        printf("%s is right: %u providers, %u models, %u plugins, %u keys\n", dir, c->provider_count,
-               c->model_count, c->plugin_count, c->key_count);
+        printf("%s is right: %u providers, %u models, %u plugins, %u keys\n", dir,
+               c->provider_count, c->model_count, c->plugin_count, c->key_count);
     arena_reset(&a);
     conf_free(c);
     return bad ? 1 : 0;
@@ -171,8 +172,8 @@ int cli_plugins(int argc, char **argv)
     if (json)
         buf_adds(&b, STR("["));
     else
-        buf_printf(&b, "%-14s %-9s %-20s %-8s %-5s %s\n", "NAME", "STATE", "KINDS", "VERSION", "SDK",
-                   "DESCRIPTION");
+        buf_printf(&b, "%-14s %-9s %-20s %-8s %-5s %s\n", "NAME", "STATE", "KINDS", "VERSION",
+                   "SDK", "DESCRIPTION");
     for (uint32_t i = 0; i < c->plugin_count; i++) {
         tp_error err = {0};
         plug_manifest m = {0};
@@ -192,8 +193,8 @@ int cli_plugins(int argc, char **argv)
 /* ---- Asking the running gateway. */
 
 /* Where its socket is: as configured. A directory that has become wrong must not keep anybody from
- * asking or stopping the gateway that still runs on it: then, the default place. For reload it is an
- * error, in the words with which the gateway itself would refuse it. */
+ * asking or stopping the gateway that still runs on it: then, the default place. For reload it is
+ * an error, in the words with which the gateway itself would refuse it. */
 static int find_socket(const char *command, const char *dir, char path[4096])
 {
     cli_place place;
@@ -275,7 +276,8 @@ static int usage_row(void *arg, const store_total *t)
     char money[40];
     size_t n = money_print(money, t->cost_nano);
     if (!u->json)
-        return buf_printf(u->b, "%-11.*s %-16.*s %-28.*s %-12.*s %9lld %7lld %12lld %12lld %14.*s\n",
+        return buf_printf(u->b,
+                          "%-11.*s %-16.*s %-28.*s %-12.*s %9lld %7lld %12lld %12lld %14.*s\n",
                           STR_ARG(t->day), STR_ARG(t->key), STR_ARG(t->model), STR_ARG(t->provider),
                           (long long)t->requests, (long long)t->failures,
                           (long long)usage_get(&t->used, STR("prompt")) +

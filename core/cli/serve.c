@@ -53,7 +53,8 @@ static int override_listen(conf *c, const char *text, tp_error *err)
         at--;
     if (at == 0 || str_to_i64(str_skip(s, at), &port) != 0 || port > 65535)
         return tp_error_set(err, TP_ERROR_CONFIG,
-                            "--listen %s: expected HOST:PORT, e.g. 127.0.0.1:8080 or [::1]:8080", text);
+                            "--listen %s: expected HOST:PORT, e.g. 127.0.0.1:8080 or [::1]:8080",
+                            text);
     host = str_make(s.ptr, at - 1);
     if (host.len > 1 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']')
         host = str_make(host.ptr + 1, host.len - 2);
@@ -134,7 +135,8 @@ static int open_log(app *a, const conf *c, tp_error *err)
     int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
     int rc = 0;
     if (fd < 0)
-        rc = tp_error_set(err, TP_ERROR_IO, "log.file %s cannot be opened: %s", path, strerror(errno));
+        rc = tp_error_set(err, TP_ERROR_IO, "log.file %s cannot be opened: %s", path,
+                          strerror(errno));
     else if (a->log_owned)
         rc = dup3(fd, a->log.fd, O_CLOEXEC) < 0 ? -1 : 0, close(fd); /* others hold the number */
     else
@@ -204,7 +206,8 @@ static int open_sinks(app *a, const world *w, tp_error *err)
         a->sinks[i].access = a->access ? access_writer_new(a->access) : NULL;
         store_meter_init(&a->sinks[i].meter, &a->store);
     }
-    a->manage = (manage_ports){.arg = a, .started_unix_ms = unix_ms(), .store_health = store_health};
+    a->manage =
+        (manage_ports){.arg = a, .started_unix_ms = unix_ms(), .store_health = store_health};
     return 0;
 }
 
@@ -242,8 +245,8 @@ int cli_serve(int argc, char **argv)
             return cli_wrong("serve", argv[i]);
     }
     /* Few arenas: a worker has its own memory anyway, and idle RSS is a promise. Bodies of 100 KB
-     * come and go: giving each back to the kernel would cost more than serving it; what is free when
-     * the gateway is idle is given back then (workers do, loop/worker.c). */
+     * come and go: giving each back to the kernel would cost more than serving it; what is free
+     * when the gateway is idle is given back then (workers do, loop/worker.c). */
     mallopt(M_ARENA_MAX, 2);
     mallopt(M_MMAP_THRESHOLD, 1 << 20);
     mallopt(M_TRIM_THRESHOLD, 16 << 20);
@@ -270,7 +273,8 @@ int cli_serve(int argc, char **argv)
                               .load = load,
                               .reopen = reopen,
                               .command = command};
-        rc = server_run(w, &ports, a.place.curl_module[0] ? a.place.curl_module : NULL, &a.log, &err);
+        rc = server_run(w, &ports, a.place.curl_module[0] ? a.place.curl_module : NULL, &a.log,
+                        &err);
     }
     if (rc != 0)
         log_line(&a.log, LOG_ERROR, "%s", err.text);

@@ -1,8 +1,8 @@
 /* conf.d -> validated configuration. Reads every *.json of a directory in name order (JSON with
  * comments and trailing commas), merges objects by name, checks types, ranges and references, fills
- * defaults, resolves secrets. No plugin code runs; nothing is opened but the snippets and the secret
- * files. [load] thread only. One table per section parses, defaults and documents it; the JSON
- * Schema (conf_schema) and the reference (conf_reference) are printed from the same tables.
+ * defaults, resolves secrets. No plugin code runs; nothing is opened but the snippets and the
+ * secret files. [load] thread only. One table per section parses, defaults and documents it; the
+ * JSON Schema (conf_schema) and the reference (conf_reference) are printed from the same tables.
  * Everything lies in conf.mem. Every tp_str has a NUL after its len bytes. Relative paths in a
  * snippet start at the snippet's own directory; what is stored is absolute. */
 #ifndef TP_CONF_CONF_H
@@ -46,9 +46,9 @@ typedef struct conf_provider {
     int32_t enabled;
     int32_t dormant;     /* 1: needs a secret that is absent; dormant_why says which */
     tp_str dormant_why;
-    tp_doc options;      /* JSON text as the plugin gets it; {} when absent. base_url and every other
-                            {"env": NAME, "default": X} in it is already resolved (null where the
-                            variable is absent and the provider is dormant or disabled) */
+    tp_doc options; /* JSON text as the plugin gets it; {} when absent. base_url and every other
+                       {"env": NAME, "default": X} in it is already resolved (null where the
+                       variable is absent and the provider is dormant or disabled) */
     conf_place options_place; /* of the text's first byte, for conf_check_options */
     tp_str base_url;     /* options.base_url, without trailing '/'; empty: none */
     conf_secret api_key; /* absent and not asked for: key_needed 0 */
@@ -65,9 +65,15 @@ typedef struct conf_provider {
     conf_place place;
 } conf_provider;
 
-enum { CONF_CAP_TOOLS = TP_NEED_TOOLS, CONF_CAP_VISION = TP_NEED_VISION, CONF_CAP_AUDIO = TP_NEED_AUDIO,
-       CONF_CAP_DOCUMENTS = TP_NEED_DOCUMENTS, CONF_CAP_SCHEMA = TP_NEED_SCHEMA,
-       CONF_CAP_REASONING = TP_NEED_REASONING, CONF_CAP_STREAMING = 1 << 16 };
+enum {
+    CONF_CAP_TOOLS = TP_NEED_TOOLS,
+    CONF_CAP_VISION = TP_NEED_VISION,
+    CONF_CAP_AUDIO = TP_NEED_AUDIO,
+    CONF_CAP_DOCUMENTS = TP_NEED_DOCUMENTS,
+    CONF_CAP_SCHEMA = TP_NEED_SCHEMA,
+    CONF_CAP_REASONING = TP_NEED_REASONING,
+    CONF_CAP_STREAMING = 1 << 16
+};
 /* in snippets: "tools", "vision", "audio", "documents", "json_schema", "reasoning", "streaming" */
 
 typedef struct conf_price { /* one unit's price: nano-dollars a million units, exact; -1: none */
@@ -204,7 +210,8 @@ typedef struct conf {
     conf_endpoint *endpoints; uint32_t endpoint_count;
     conf_surface *surfaces;   uint32_t surface_count;
     conf_key *keys;           uint32_t key_count;
-    tp_str *notices;          uint32_t notice_count; /* dormant providers and the like, for the log */
+    tp_str *notices;
+    uint32_t notice_count; /* dormant providers and the like, for the log */
 } conf;
 
 typedef struct conf_env { /* the world outside, so that tests can replace it */
@@ -234,8 +241,9 @@ int conf_schema(buf *out);
 /* Prints the reference of all sections, keys, types and defaults as Markdown. */
 int conf_reference(buf *out);
 
-/* The place of byte `at` of a text that begins at base. For options, pass their options_place: where
- * a member was replaced by a value of the environment, the place is that of the {"env": ...}. */
+/* The place of byte `at` of a text that begins at base. For options, pass their options_place:
+ * where a member was replaced by a value of the environment, the place is that of the {"env": ...}.
+ */
 conf_place conf_place_in(conf_place base, tp_str text, uint32_t at);
 
 /* Is this a JSON Schema that conf_check_options can check by? 0, or TP_ERROR_CONFIG with a sentence
@@ -246,9 +254,9 @@ int conf_check_schema(const tp_doc *schema, tp_error *err);
  * properties are given), enum, const, minimum, maximum, exclusiveMinimum, exclusiveMaximum,
  * minLength, maxLength (characters), pattern (a POSIX extended regular expression, matched anywhere
  * in the bytes of the string unless anchored), items, minItems, maxItems. Annotations (title,
- * description, default, examples, deprecated, format, $schema, $id, $comment...) are passed over; any
- * other keyword is an error of the schema that names it, as conf_check_schema does.
- * 0, or TP_ERROR_CONFIG with a sentence that begins with the place: base's file, and line and
- * column counted within it from base on (see conf_place_in). */
+ * description, default, examples, deprecated, format, $schema, $id, $comment...) are passed over;
+ * any other keyword is an error of the schema that names it, as conf_check_schema does. 0, or
+ * TP_ERROR_CONFIG with a sentence that begins with the place: base's file, and line and column
+ * counted within it from base on (see conf_place_in). */
 int conf_check_options(const tp_doc *schema, const tp_doc *value, conf_place base, tp_error *err);
 #endif

@@ -389,7 +389,8 @@ void dispatch_fault_of(exchange *x, int fault_class, const char *what)
         break;
     case TP_ERR_TIMEOUT:
         e.status = 504;
-        e.message = arena_printf(&x->mem, "Provider '%.*s' timed out: %s.", STR_ARG(provider), what);
+        e.message =
+            arena_printf(&x->mem, "Provider '%.*s' timed out: %s.", STR_ARG(provider), what);
         break;
     case FAULT_INTERNAL:
         e.message = arena_printf(&x->mem, "Provider '%.*s' could not be asked: %s.",

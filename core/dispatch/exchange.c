@@ -244,7 +244,8 @@ static int answer_credential(exchange *x, dispatch_input *in)
         rc = secret.ptr && !env->out.has_sign ? 1 : -1;
     if (rc == 0)
         return 0;
-    *in = (dispatch_input){.kind = IN_CREDENTIAL, .code = rc < 0 ? -1 : 0, .bytes = secret, .what = why};
+    *in = (dispatch_input){
+        .kind = IN_CREDENTIAL, .code = rc < 0 ? -1 : 0, .bytes = secret, .what = why};
     return 1;
 }
 

@@ -1,7 +1,7 @@
 /* One exchange: the life of a request, as a state machine that does no I/O. The driver feeds inputs
  * and carries out actions; everything outside is an action that an input answers, also what is
- * answered at once today. So a whole life, with its retries, cut streams, time-outs and refunds, runs
- * in a test in virtual time.
+ * answered at once today. So a whole life, with its retries, cut streams, time-outs and refunds,
+ * runs in a test in virtual time.
  *
  *   HEAD -> [401 403 404 405 411 415] -> read_body -> BODY -> CALL parse -> candidates -> CALL rank
  *     -> HOLD -> per candidate: CALL convert, CALL build, AWAIT credential, start upstream
@@ -84,13 +84,15 @@ typedef struct dispatch_ports {
     int (*call)(void *arg, exchange *x, plug_invocation *iv); /* 1: done; NULL: plug_invoke */
     /* 1: held; -1: refused, *status is 402 or 503. NULL: always held. */
     int (*hold)(void *arg, exchange *x, int64_t nano, int32_t *status);
-    /* The provider's secret, or what sign asked for. 1, or -1 and *why. NULL: from configuration. */
+    /* The provider's secret, or what sign asked for. 1, or -1 and *why. NULL: from configuration.
+     */
     int (*credential)(void *arg, exchange *x, const world_provider *p, const plug_out *ask,
                       tp_str *secret, const char **why);
     int (*settle)(void *arg, exchange *x, const settle_record *r); /* 1: settled. NULL: nothing */
     /* Answers a built-in route into *reply. 1: done. */
     int (*manage)(void *arg, exchange *x, dispatch_input *reply);
-    void (*record)(void *arg, exchange *x, const settle_record *r); /* the life is over; no answer */
+    void (*record)(void *arg, exchange *x,
+                   const settle_record *r); /* the life is over; no answer */
 } dispatch_ports;
 
 typedef struct dispatch_env { /* one a worker; borrowed by its exchanges */
@@ -199,7 +201,8 @@ void dispatch_run(exchange *x, const dispatch_input *in, tp_now now, dispatch_ac
  * follows from it, which is the answer (INT64_MAX: none). */
 int64_t dispatch_progress(exchange *x);
 /* The driver has stopped reading the running upstream, for its client is slow (paused 1), or reads
- * on (0): silence is nobody's fault then, and timeouts.idle_ms does not run. Answers the deadline. */
+ * on (0): silence is nobody's fault then, and timeouts.idle_ms does not run. Answers the deadline.
+ */
 int64_t dispatch_paused(exchange *x, int paused, tp_now now);
 /* One step of the machine: for tests and for dispatch_run. */
 void dispatch_step(exchange *x, const dispatch_input *in, dispatch_actions *out);

@@ -8,7 +8,8 @@
 
 /* ---- Errors. */
 
-int dispatch_fail(exchange *x, int32_t status, tp_str type, tp_str param, tp_str message, tp_str code)
+int dispatch_fail(exchange *x, int32_t status, tp_str type, tp_str param, tp_str message,
+                  tp_str code)
 {
     x->fault = (profile_error){.status = status,
                                .type = arena_str(&x->mem, type),

@@ -1,5 +1,5 @@
-/* The reply: head, frames, events. Before the first answer everything is held back, so that a failure
- * can still go to the next candidate; after it, a failure ends the client's stream. */
+/* The reply: head, frames, events. Before the first answer everything is held back, so that a
+ * failure can still go to the next candidate; after it, a failure ends the client's stream. */
 #include "dispatch/dispatch_int.h"
 
 #include <stdio.h>

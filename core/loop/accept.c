@@ -80,18 +80,20 @@ static int open_socket(const conf_listen *l, tp_error *err)
     snprintf(port, sizeof(port), "%d", l->port);
     int rc = getaddrinfo(host, port, &hints, &list);
     if (rc != 0)
-        return tp_error_set(err, TP_ERROR_IO, "server.listen: '%s' is no address of this machine: %s",
-                            host, gai_strerror(rc));
+        return tp_error_set(err, TP_ERROR_IO,
+                            "server.listen: '%s' is no address of this machine: %s", host,
+                            gai_strerror(rc));
     int fd = -1;
     for (const struct addrinfo *a = list; a && fd < 0; a = a->ai_next)
         fd = bind_one(a);
     int saved = errno;
     freeaddrinfo(list);
     if (fd < 0)
-        return tp_error_set(err, TP_ERROR_IO,
-                            "cannot listen on %s:%s: %s; choose another address with server.listen or "
-                            "--listen",
-                            host, port, strerror(saved));
+        return tp_error_set(
+            err, TP_ERROR_IO,
+            "cannot listen on %s:%s: %s; choose another address with server.listen or "
+            "--listen",
+            host, port, strerror(saved));
     return fd;
 }
 

@@ -14,8 +14,9 @@ listener *listener_new(uv_loop_t *loop, const conf_listen *l, listener_take take
                        tp_error *err);
 int listener_port(const listener *l);
 void listener_close(listener *l); /* frees from the loop; who had got in already is still taken */
-/* A TLS listener's certificate and key as they are now: 0 and *tls (referenced; NULL: plain), or err.
- * listener_swap puts it in force for connections accepted from now on, and takes the reference. */
+/* A TLS listener's certificate and key as they are now: 0 and *tls (referenced; NULL: plain), or
+ * err. listener_swap puts it in force for connections accepted from now on, and takes the
+ * reference. */
 int listener_certificate(const conf_listen *c, tls_context **tls, tp_error *err);
 void listener_swap(listener *l, tls_context *tls_take);
 #endif

@@ -1,5 +1,5 @@
-/* The admin socket: one line in, an answer out, then the end. Local and private (mode 0600): whoever
- * may open it may command the gateway. */
+/* The admin socket: one line in, an answer out, then the end. Local and private (mode 0600):
+ * whoever may open it may command the gateway. */
 #include "loop/admin.h"
 
 #include <stdlib.h>

@@ -147,7 +147,8 @@ static int parse_some(conn *c, tp_str *in)
  * (in_data), not by a call: a thousand requests in one read are a loop, not a recursion. */
 void conn_feed(conn *c, tp_str in)
 {
-    if (c->ahead_at < c->ahead_len) { /* others come first: an answer or an empty queue fetches them */
+    if (c->ahead_at <
+        c->ahead_len) { /* others come first: an answer or an empty queue fetches them */
         keep_ahead(c, in);
         return;
     }

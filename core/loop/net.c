@@ -383,7 +383,8 @@ int net_write(net *n, const tp_str *segs, uint32_t count)
 
 uint64_t net_progress(const net *n)
 {
-    int waiting = 0; /* not yet acknowledged: the kernel's own buffer may hide a reader for minutes */
+    int waiting =
+        0; /* not yet acknowledged: the kernel's own buffer may hide a reader for minutes */
     if (n->closing || ioctl(n->fd, SIOCOUTQ, &waiting) != 0)
         waiting = 0;
     return n->taken - (uint64_t)waiting;

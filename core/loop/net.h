@@ -90,8 +90,9 @@ int net_open_client(net *n, net_loop *l, const net_events *on, void *owner, int 
 void net_read_start(net *n);
 void net_read_stop(net *n); /* no data() from now on, until started again */
 /* Writes the segments in order; 0, or a uv error when the connection is broken (error() is not
- * called for it, but reading goes on, and error() or eof() follows what the peer had sent before). Afterwards n->queued says how much waits; above NET_HIGH_WATER the writer should
- * stop until drained(). The segments are free when it returns. TLS: not before ready(). */
+ * called for it, but reading goes on, and error() or eof() follows what the peer had sent before).
+ * Afterwards n->queued says how much waits; above NET_HIGH_WATER the writer should stop until
+ * drained(). The segments are free when it returns. TLS: not before ready(). */
 int net_write(net *n, const tp_str *segs, uint32_t count);
 /* Changes while the peer takes bytes, also within one large write, and also those that the kernel
  * holds for it: a writer whose queue is not empty and whose progress stands still has a peer that

@@ -124,7 +124,8 @@ static void take_addresses(entry *e, const struct addrinfo *list)
             e->addrs[e->count++] = by[f][at[f]++];
 }
 
-/* The name that means this machine (RFC 6761) does so without a hosts file, as in a bare container. */
+/* The name that means this machine (RFC 6761) does so without a hosts file, as in a bare container.
+ */
 static int is_this_machine(entry *e)
 {
     if (strcmp(e->host, "localhost") != 0)

@@ -116,7 +116,8 @@ static void free_released(server *s)
 static void turn_away(int fd, tls_context *tls)
 {
     static const char body[] =
-        "{\"error\":{\"message\":\"The gateway has as many connections as it may have. Try again in "
+        "{\"error\":{\"message\":\"The gateway has as many connections as it may have. Try again "
+        "in "
         "a moment.\",\"type\":\"service_unavailable_error\",\"param\":null,\"code\":null}}";
     char text[512], in[4096];
     if (!tls) {
@@ -197,8 +198,8 @@ static int same_listeners(const conf_server *a, const conf_server *b)
     if (a->listen_count != b->listen_count)
         return 0;
     for (uint32_t i = 0; i < a->listen_count; i++)
-        if (!str_eq(a->listen[i].host, b->listen[i].host) || a->listen[i].port != b->listen[i].port ||
-            a->listen[i].tls != b->listen[i].tls)
+        if (!str_eq(a->listen[i].host, b->listen[i].host) ||
+            a->listen[i].port != b->listen[i].port || a->listen[i].tls != b->listen[i].tls)
             return 0;
     return 1;
 }
@@ -235,8 +236,9 @@ static int reload(server *s, tp_error *err)
     free(tls);
     if (!same || server_workers(was) != server_workers(is) ||
         !str_eq(was->admin_socket, is->admin_socket) || !str_eq(was->access_log, is->access_log))
-        log_line(s->log, LOG_WARN,
-                 "server.listen, workers, admin_socket and access_log take effect at the next start");
+        log_line(
+            s->log, LOG_WARN,
+            "server.listen, workers, admin_socket and access_log take effect at the next start");
     for (uint32_t i = 0; i < s->worker_count; i++)
         worker_world(&s->workers[i], next);
     world *old = s->current;
@@ -307,8 +309,9 @@ static void cut_off(server *s)
 static void on_drain_over(uv_timer_t *t)
 {
     server *s = t->data;
-    log_line(s->log, LOG_WARN, "draining took longer than server.drain_timeout_ms: the exchanges that "
-                               "are left are cut off");
+    log_line(s->log, LOG_WARN,
+             "draining took longer than server.drain_timeout_ms: the exchanges that "
+             "are left are cut off");
     cut_off(s);
 }
 
@@ -367,7 +370,8 @@ static void answer(void *arg, tp_str line, buf *out)
         if (reload(s, &err) == 0) {
             buf_printf(out, "{\"ok\":true,\"world\":%u}\n", s->current->serial);
         } else {
-            log_line(s->log, LOG_ERROR, "reload refused, the old configuration stays: %s", err.text);
+            log_line(s->log, LOG_ERROR, "reload refused, the old configuration stays: %s",
+                     err.text);
             buf_adds(out, STR("{\"ok\":false,\"error\":"));
             buf_json_string(out, str_of(err.text));
             buf_adds(out, STR("}\n"));
@@ -394,8 +398,9 @@ static int open_listeners(server *s, const conf_server *c, tp_error *err)
             return -1;
         s->listeners[s->listener_count++] = l;
         int v6 = memchr(c->listen[i].host.ptr, ':', c->listen[i].host.len) != NULL;
-        log_line(s->log, LOG_INFO, "listening on %s://%s%.*s%s:%d", c->listen[i].tls ? "https" : "http",
-                 v6 ? "[" : "", STR_ARG(c->listen[i].host), v6 ? "]" : "", listener_port(l));
+        log_line(s->log, LOG_INFO, "listening on %s://%s%.*s%s:%d",
+                 c->listen[i].tls ? "https" : "http", v6 ? "[" : "", STR_ARG(c->listen[i].host),
+                 v6 ? "]" : "", listener_port(l));
     }
     return 0;
 }

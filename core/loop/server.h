@@ -1,6 +1,7 @@
-/* The serving side: acceptor, workers, client connections, admin socket, signals, reload. One loop a
- * worker thread; the caller's thread runs the acceptor's loop, signals, the admin socket and reloads.
- * What is stored, counted or logged of an exchange is the caller's, through server_ports. */
+/* The serving side: acceptor, workers, client connections, admin socket, signals, reload. One loop
+ * a worker thread; the caller's thread runs the acceptor's loop, signals, the admin socket and
+ * reloads. What is stored, counted or logged of an exchange is the caller's, through server_ports.
+ */
 #ifndef TP_LOOP_SERVER_H
 #define TP_LOOP_SERVER_H
 #include "base/log.h"
@@ -19,7 +20,8 @@ typedef struct worker_figures { /* one worker's, written by it, read by anyone (
 typedef struct server_ports {
     void *arg;
     const manage_ports *manage;
-    /* On a worker's thread: an exchange is settled (before its last bytes) or over; once a second. */
+    /* On a worker's thread: an exchange is settled (before its last bytes) or over; once a second.
+     */
     int (*settle)(void *arg, uint32_t worker, const settle_record *r); /* 1: settled */
     void (*record)(void *arg, uint32_t worker, const settle_record *r);
     void (*tick)(void *arg, uint32_t worker, const worker_figures *f, tp_now now);
@@ -30,8 +32,8 @@ typedef struct server_ports {
     int (*command)(void *arg, server *s, tp_str line, buf *answer);
 } server_ports;
 
-/* Serves w (taken) until SIGTERM or SIGINT has drained it, or fails with err. Binds w's listeners and
- * admin socket; prints what it listens to through log. 0: ended cleanly. */
+/* Serves w (taken) until SIGTERM or SIGINT has drained it, or fails with err. Binds w's listeners
+ * and admin socket; prints what it listens to through log. 0: ended cleanly. */
 int server_run(world *w_take, const server_ports *ports, const char *curl_module,
                const logger *log, tp_error *err);
 uint32_t server_workers(const conf_server *c); /* how many workers that configuration means */

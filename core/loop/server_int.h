@@ -117,7 +117,8 @@ void worker_world(worker *w, world *next);             /* [serving] references i
 void worker_stop(worker *w, uint32_t how);             /* [serving] 1: drain, 2: now */
 void worker_quit(worker *w);                           /* [serving] ends the thread */
 void worker_free(worker *w);
-void worker_clock(worker *w); /* reads the clocks into w->now: at each callback that runs exchanges */
+void worker_clock(
+    worker *w); /* reads the clocks into w->now: at each callback that runs exchanges */
 void worker_use_drop(worker *w, world_use *u);
 
 /* ---- flight.c */

@@ -80,7 +80,8 @@ static int load_name(SSL_CTX *x, const tls_name *n, tp_error *err)
     if (SSL_CTX_use_certificate_chain_file(x, cert) != 1)
         rc = tp_error_set(err, TP_ERROR_CONFIG,
                           "cannot use the certificate file \"%s\": %s; expected a PEM file, the "
-                          "server's certificate first and its issuers after it", cert, tls_reason());
+                          "server's certificate first and its issuers after it",
+                          cert, tls_reason());
     else if (SSL_CTX_use_PrivateKey_file(x, key, SSL_FILETYPE_PEM) != 1)
         rc = tp_error_set(err, TP_ERROR_CONFIG,
                           "cannot use the key file \"%s\": %s; expected the PEM private key of the "

@@ -1,5 +1,6 @@
 /* TLS by OpenSSL as a filter over the loop's shared read buffer: contexts (one a listener or trust
- * setting, shared by workers) and sessions (one a connection). Only loop/ includes openssl/ssl.h. */
+ * setting, shared by workers) and sessions (one a connection). Only loop/ includes openssl/ssl.h.
+ */
 #ifndef TP_LOOP_TLS_H
 #define TP_LOOP_TLS_H
 #include "base/base.h"

@@ -1,6 +1,6 @@
-/* The upstream port: requests out, replies in, over two transports: direct (llhttp keep-alive client
- * with our TLS filter, the default) and curl (libcurl multi, HTTP/2 and forward proxies; a module
- * opened when first needed). One up_client a worker; all on its loop's thread. */
+/* The upstream port: requests out, replies in, over two transports: direct (llhttp keep-alive
+ * client with our TLS filter, the default) and curl (libcurl multi, HTTP/2 and forward proxies; a
+ * module opened when first needed). One up_client a worker; all on its loop's thread. */
 #ifndef TP_LOOP_UPSTREAM_H
 #define TP_LOOP_UPSTREAM_H
 #include "base/arena.h"
@@ -10,8 +10,8 @@
 #include "model/origin.h" /* up_origin */
 #include "parse/http.h"
 
-typedef struct up_request { /* the bytes that it names stay valid until the reply's first byte or the
-                               end, and while up_sending() says so */
+typedef struct up_request { /* the bytes that it names stay valid until the reply's first byte or
+                               the end, and while up_sending() says so */
     const up_origin *to;
     tp_str method, target;  /* target: path and query as sent on the wire, "/openai/v1/chat/..." */
     const tp_header *headers; /* without Host, Content-Length, Connection */
@@ -29,8 +29,8 @@ enum { UP_E_RESOLVE = -1, UP_E_CONNECT = -2, UP_E_TLS = -3, UP_E_RESET = -4, /* 
 
 typedef struct up_events { /* never from within up_start or up_cancel */
     void (*progress)(void *arg, int state);  /* UP_SENDING, UP_SENT */
-    /* head: with the first call, else NULL; lives in the arena given to up_start. data may be empty.
-     * fin 1: the reply is complete with these bytes; the stream is over, no further call. */
+    /* head: with the first call, else NULL; lives in the arena given to up_start. data may be
+     * empty. fin 1: the reply is complete with these bytes; the stream is over, no further call. */
     void (*reply)(void *arg, const http_head *head, tp_str data, int fin);
     void (*failed)(void *arg, int reason, const char *what); /* UP_E_; over, no further call */
 } up_events;
@@ -40,7 +40,8 @@ typedef struct up_stream up_stream;
 
 /* curl_module: path of turnpike-curl.so, opened when first needed; NULL: not available. */
 up_client *up_client_new(net_loop *l, const char *curl_module, const logger *log);
-/* All streams must be over. Closes idle connections; done() when the loop has let go of the last. */
+/* All streams must be over. Closes idle connections; done() when the loop has let go of the last.
+ */
 void up_client_close(up_client *c, void (*done)(void *), void *arg);
 
 /* Starts a request. a: the exchange's arena, for the reply's head. Returns the stream and its state

@@ -1,5 +1,6 @@
 /* Timers of one worker: a hashed wheel with a tick of 8 ms, so that arming and disarming a deadline
- * costs a few instructions and no system call. A timer may fire up to two ticks late, never early. */
+ * costs a few instructions and no system call. A timer may fire up to two ticks late, never early.
+ */
 #ifndef TP_LOOP_WHEEL_H
 #define TP_LOOP_WHEEL_H
 #include "base/base.h"

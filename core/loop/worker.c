@@ -205,12 +205,14 @@ static void on_tick(uv_timer_t *t)
     wheel_run(&w->timers, net_now_us(&w->net));
 }
 
-/* Before the loop sleeps: deadlines of exchanges need a fine tick, idle connections a coarse one, and
- * an idle worker none. */
+/* Before the loop sleeps: deadlines of exchanges need a fine tick, idle connections a coarse one,
+ * and an idle worker none. */
 static void on_prepare(uv_prepare_t *p)
 {
     worker *w = p->data;
-    uint64_t want = w->flight_count || w->stopping ? TICK_BUSY_MS : w->timers.armed ? TICK_IDLE_MS : 0;
+    uint64_t want = w->flight_count || w->stopping ? TICK_BUSY_MS
+                    : w->timers.armed              ? TICK_IDLE_MS
+                                                   : 0;
     if (want == w->tick_ms)
         return;
     w->tick_ms = want;

@@ -1,6 +1,6 @@
 /* Duplicate keys. Small objects are compared pairwise, and only where a filter of one bit a key
- * says that it could be; those of large ones with a hash table when they close, so that no text costs
- * quadratic time. Its hash is keyed with bytes that the kernel made for this process. */
+ * says that it could be; those of large ones with a hash table when they close, so that no text
+ * costs quadratic time. Its hash is keyed with bytes that the kernel made for this process. */
 #include <stdlib.h>
 #include <sys/auxv.h>
 

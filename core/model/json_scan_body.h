@@ -6,8 +6,8 @@
  * No include guard: that is the point. */
 
 #define JSON_SRC(i) (TP_LIKELY((i) <= lim) ? text + (i) : tail + ((i)-lim))
-/* The scan goes over text by the pointer p, up to `stop`; then it goes on in the copy of the end. It
- * is looked at as seldom as JSON_SLACK allows. */
+/* The scan goes over text by the pointer p, up to `stop`; then it goes on in the copy of the end.
+ * It is looked at as seldom as JSON_SLACK allows. */
 #define JSON_AT() ((size_t)((uintptr_t)p - origin))
 #define JSON_BOUND()                                                                               \
     do {                                                                                           \
@@ -241,7 +241,8 @@ after:
         goto value_at;
     }
     if (TP_UNLIKELY(c != (object ? '}' : ']')))
-        return json_fault_char(s, JSON_AT(), object ? "expected ',' or '}'" : "expected ',' or ']'");
+        return json_fault_char(s, JSON_AT(),
+                               object ? "expected ',' or '}'" : "expected ',' or ']'");
 close:
     p++;
     tok[lv->open].len = (uint32_t)JSON_AT() - tok[lv->open].at;

@@ -18,8 +18,8 @@ int usage_set(usage *u, tp_str unit, int64_t count);
 int64_t usage_get(const usage *u, tp_str unit); /* 0 when absent */
 void usage_add(usage *u, const usage *more);    /* class by class; sums stop at INT64_MAX */
 
-/* Money: nano-dollars. count units at nano_per_million, rounded half up to a nano-dollar; saturates at
- * INT64_MAX. Several classes: add count * nano_per_million first, round once. */
+/* Money: nano-dollars. count units at nano_per_million, rounded half up to a nano-dollar; saturates
+ * at INT64_MAX. Several classes: add count * nano_per_million first, round once. */
 __extension__ typedef __int128 money_exact; /* nano-dollars times a million: exact sums */
 int64_t money_round(money_exact sum); /* -> nano-dollars, half up */
 /* "0.00123", "12" or "-0.5" dollars: plain decimal, no exponent, no trailing zeros, no bare point;

@@ -57,6 +57,7 @@ typedef struct observe_extra {
     uint64_t world_serial;
     int64_t started_unix_ms;
 } observe_extra;
-/* The metrics page, Prometheus text format 0.0.4. 0, or what the buffer answers. x may be NULL. [any] */
+/* The metrics page, Prometheus text format 0.0.4. 0, or what the buffer answers. x may be NULL.
+ * [any] */
 int observe_render_metrics(const observe *o, const observe_extra *x, buf *out);
 #endif

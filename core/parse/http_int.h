@@ -39,7 +39,8 @@ struct http_parser {
 int http_refuse(http_parser *p, int status, const char *why);
 
 /* Looks at base[p->seen..len), base being the begin of the head: 1: it ends at p->seen; 0: more is
- * needed; -1: refused. Faults depend on the position of bytes alone, not on where reads were cut. */
+ * needed; -1: refused. Faults depend on the position of bytes alone, not on where reads were cut.
+ */
 int http_scan(http_parser *p, const char *base, uint32_t len);
 /* Takes apart the whole head raw[0..len), which lies in the arena and is changed in place (names to
  * lower case). h and headers have room: p->lines of headers. 0, or -1: refused. */

@@ -1,6 +1,6 @@
 /* Heads of the usual form, taken apart in one pass: nearly all heads are. This file may be narrower
- * than llhttp, never wider: whatever is not plainly right goes to llhttp, which also finds the words
- * for what is wrong. The tests compare the two. */
+ * than llhttp, never wider: whatever is not plainly right goes to llhttp, which also finds the
+ * words for what is wrong. The tests compare the two. */
 #include <string.h>
 
 #include "parse/http_int.h"

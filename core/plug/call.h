@@ -87,8 +87,8 @@ void plug_out_reset(plug_out *o);
 int plug_out_write(plug_scratch *s, plug_out *o, tp_str bytes, int copy);
 int plug_out_header(plug_scratch *s, plug_out *o, tp_str name, tp_str value);
 tp_event *plug_out_event(plug_scratch *s, plug_out *o); /* zeroed, size set; NULL: out of memory */
-/* Takes back what was put out since `before` was copied from *o (writes may have lengthened what was
- * then the last seg, so setting seg_count alone would not do). */
+/* Takes back what was put out since `before` was copied from *o (writes may have lengthened what
+ * was then the last seg, so setting seg_count alone would not do). */
 void plug_out_rewind(plug_out *o, const plug_out *before);
 
 /* The one table; the same for every plugin. [any] */

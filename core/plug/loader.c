@@ -4,8 +4,8 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
-/* The low-level SHA256_*: EVP would load and set up OpenSSL's providers, 2 MB of an idle gateway, for
- * one hash a plugin. Deprecated since 3.0, kept in all of 3.x. */
+/* The low-level SHA256_*: EVP would load and set up OpenSSL's providers, 2 MB of an idle gateway,
+ * for one hash a plugin. Deprecated since 3.0, kept in all of 3.x. */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include <openssl/sha.h>
 #include <stdio.h>

@@ -50,9 +50,11 @@ tp_event *plug_out_slot(plug_scratch *s, plug_out *o);
 const char *plug_check_header(tp_str name, tp_str value);
 const char *plug_check_method(tp_str method);
 const char *plug_check_path(tp_str path);
-/* Fails the call (the first sentence is kept); returns status, or TP_E_INTERNAL if it is no error. */
+/* Fails the call (the first sentence is kept); returns status, or TP_E_INTERNAL if it is no error.
+ */
 tp_status plug_fail(plug_call *c, tp_status status, tp_str param, tp_str why);
-/* A borrowed string as it is, else a copy in scratch memory; len 0 gives STR_NONE. -1: no memory. */
+/* A borrowed string as it is, else a copy in scratch memory; len 0 gives STR_NONE. -1: no memory.
+ */
 int plug_own(plug_call *c, tp_str *s);
 int plug_is_borrowed(const plug_call *c, tp_str s);
 #endif

@@ -1,5 +1,6 @@
 /* Surfaces: what differs between the public APIs that one gateway serves: error envelope, header
- * names, id shape, hints keys, model list. A surface is configuration; nothing here does I/O. [any] */
+ * names, id shape, hints keys, model list. A surface is configuration; nothing here does I/O. [any]
+ */
 #ifndef TP_PROFILE_PROFILE_H
 #define TP_PROFILE_PROFILE_H
 #include "base/buf.h"

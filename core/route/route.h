@@ -18,7 +18,8 @@ typedef struct route_live { /* a cache line of its own */
     _Atomic uint64_t attempts, failures;
 } route_live;
 typedef struct route_table route_table;
-route_table *route_table_new(uint32_t capacity); /* deployments expected at most; 64 bytes each, twice */
+route_table *
+route_table_new(uint32_t capacity); /* deployments expected at most; 64 bytes each, twice */
 void route_table_free(route_table *t);
 /* The slot of a key, made when it is new. Never NULL; the same slot for the same key. */
 route_live *route_live_of(route_table *t, uint64_t live_key);
@@ -35,15 +36,16 @@ typedef struct route_plan {
     const plug_instance *strategy;      /* to CALL; NULL: as configured */
 } route_plan;
 /* Resolves op->model and fills plan->candidates (cost is left at -1: pricing a request is not this
- * room's), at most ROUTE_MAX_CANDIDATES, in the order of the configuration. 0, or -1 and *e: unknown
- * model (404 or the surface's status: "Model 'X' not found or not active."), none usable (404, with
- * the reasons), none that offers what the request needs (400, naming the capability), out of memory
- * (503). What a request needs is asked only of deployments that say what they offer: those whose
- * capabilities are more or less than the default, streaming alone. *plan is zeroed first. */
+ * room's), at most ROUTE_MAX_CANDIDATES, in the order of the configuration. 0, or -1 and *e:
+ * unknown model (404 or the surface's status: "Model 'X' not found or not active."), none usable
+ * (404, with the reasons), none that offers what the request needs (400, naming the capability),
+ * out of memory (503). What a request needs is asked only of deployments that say what they offer:
+ * those whose capabilities are more or less than the default, streaming alone. *plan is zeroed
+ * first. */
 int route_candidates(const world *w, const conf_surface *s, const tp_operation *op,
                      route_table *live, arena *a, route_plan *plan, profile_error *e);
-/* Takes the strategy's answer (count 0 or status < 0: -1, 500 in *e) into plan->order, cut to max. iv
- * NULL: no strategy, the configuration's order. */
+/* Takes the strategy's answer (count 0 or status < 0: -1, 500 in *e) into plan->order, cut to max.
+ * iv NULL: no strategy, the configuration's order. */
 int route_ranked(route_plan *plan, const plug_invocation *iv, uint32_t max, arena *a,
                  profile_error *e);
 #endif

@@ -1,9 +1,9 @@
 /* The storage port, in words that no database knows, and the embedded implementation (SQLite). What
  * is stored in this version: usage totals by UTC day, key, model and provider.
  *
- * A worker counts into a tally of its own (memory only), and every few seconds hands the whole tally
- * over; one writer thread adds it to what is stored, in one transaction. Nothing on the way of a
- * request waits for a disk or takes a lock. */
+ * A worker counts into a tally of its own (memory only), and every few seconds hands the whole
+ * tally over; one writer thread adds it to what is stored, in one transaction. Nothing on the way
+ * of a request waits for a disk or takes a lock. */
 #ifndef TP_STORE_STORE_H
 #define TP_STORE_STORE_H
 #include "base/log.h"

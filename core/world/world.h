@@ -1,6 +1,6 @@
-/* The world: configuration, plugins, catalog and routes as one immutable, reference-counted value. A
- * reload builds the next one beside it and swaps; an exchange keeps the one it began with. Built on
- * the loader thread; read by any worker without a lock. */
+/* The world: configuration, plugins, catalog and routes as one immutable, reference-counted value.
+ * A reload builds the next one beside it and swaps; an exchange keeps the one it began with. Built
+ * on the loader thread; read by any worker without a lock. */
 #ifndef TP_WORLD_WORLD_H
 #define TP_WORLD_WORLD_H
 #include "base/log.h"
@@ -63,7 +63,8 @@ typedef struct world {
     map provider_by_name;        /* -> world_provider */
     map deployments;             /* "provider/upstream model" -> world_deployment, the first one */
     map routes;                  /* full path -> world_route; "/v1/models/" for all below it */
-    world_key *keys;             uint32_t key_count; /* open addressing by digest, power of two; conf NULL: empty */
+    world_key *keys;
+    uint32_t key_count;          /* open addressing by digest, power of two; conf NULL: empty */
     uint64_t key_hash[2];        /* random, of this world */
     plug_instance **instances;   uint32_t instance_count; /* owned */
     const plug_instance *strategy; /* the default one; NULL: candidates as configured */
@@ -78,12 +79,12 @@ void world_ref(world *w);   /* [any] */
 /* [any] The last one frees; plugins are destroyed on the thread that does it. */
 void world_unref(world *w);
 
-/* Where base_url ("https://host:port/path", no trailing '/') is. Strings lie in a, with a NUL behind
- * each, but for url, proxy and ca_file, which are borrowed from p and the caller. 0, or
+/* Where base_url ("https://host:port/path", no trailing '/') is. Strings lie in a, with a NUL
+ * behind each, but for url, proxy and ca_file, which are borrowed from p and the caller. 0, or
  * TP_ERROR_CONFIG with a sentence. */
 int world_origin(up_origin *out, tp_str base_url, const conf_provider *p, arena *a, tp_error *err);
-/* The route of a path, or NULL. /v1/models/x: the rest after the prefix in *rest (else empty). A path
- * known under another method is returned all the same: the caller answers 405 with Allow. */
+/* The route of a path, or NULL. /v1/models/x: the rest after the prefix in *rest (else empty). A
+ * path known under another method is returned all the same: the caller answers 405 with Allow. */
 const world_route *world_route_find(const world *w, tp_str path, tp_str *rest);
 /* A name as a client writes it: a codename or alias -> *model; "provider/model" with a configured
  * provider -> *direct: the catalog's own deployment of that upstream model where there is one (its
