@@ -33,8 +33,11 @@ static void on_poll(uv_poll_t *h, int status, int events)
     watch *w = h->data;
     curl_up *t = w->sh->t;
     int running, bits = 0;
+    /* libuv saw an error, and has stopped. Reading finds what it is, after the bytes that came
+     * before it. (CURL_CSELECT_ERR ends the transfer as one whose request could not be sent, and
+     * curl does not try a fresh connection then, although a kept one has merely died.) */
     if (status < 0)
-        bits = CURL_CSELECT_ERR;
+        bits = CURL_CSELECT_IN;
     if (events & UV_READABLE)
         bits |= CURL_CSELECT_IN;
     if (events & UV_WRITABLE)
