@@ -153,7 +153,7 @@ static void on_answer(uv_getaddrinfo_t *req, int status, struct addrinfo *list)
         e->fresh_until = now + GOOD_MS;
         e->stale_until = e->fresh_until + STALE_MS;
     } else if (e->count && now < e->stale_until) {
-        e->fresh_until = now + BAD_MS; /* the old answer goes on for now */
+        e->fresh_until = now + BAD_MS; /* the old answer serves until then */
     } else {
         e->count = 0;
     }

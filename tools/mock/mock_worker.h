@@ -20,7 +20,7 @@ struct conn {
     bool readable;
     bool hup; /* the peer's FIN is in: read up to the end */
     bool armed;
-    bool blocked; /* the socket takes no more for now */
+    bool blocked; /* the socket is full: wait until it can be written */
     bool slow;
     bool closing; /* close once everything is out */
     bool resetting;
