@@ -13,6 +13,10 @@ int64_t catalog_price_or(const conf_price *prices, uint32_t count, tp_str unit);
  * terminated. nano_per_million >= 0. Returns the length. */
 size_t catalog_price_print(char out[40], int64_t nano_per_million);
 
+/* The version of a list of prices: "p-" and 16 hex digits of a hash over units and figures, whatever
+ * their order; terminated; empty for none. */
+void catalog_price_version(char out[20], const conf_price *prices, uint32_t count);
+
 typedef struct catalog_terms { /* what is in force for one deployment */
     int64_t context_length, max_output_tokens; /* -1: not known */
     uint64_t capabilities;

@@ -60,7 +60,7 @@ typedef struct conf_provider {
     uint32_t header_count;
     int32_t trust_level; /* 0 .. 3, default 0 */
     int32_t max_connections; /* a worker, to this provider; default 0: no limit */
-    int32_t reserved;
+    int32_t local;       /* 1: runs on premises of the operator's own: data does not leave them */
     conf_timeouts timeouts;
     conf_place place;
 } conf_provider;
@@ -130,6 +130,71 @@ typedef struct conf_endpoint {
     conf_place options_place, place;
 } conf_endpoint;
 
+/* ---- Who may pass and who pays. */
+typedef struct conf_policy { /* what a team may use; nothing written: everything. A pattern is a
+                                name, or the beginning of one and '*' */
+    tp_str *allow_models, *deny_models;       /* codenames, aliases or "provider/model" */
+    tp_str *allow_providers, *deny_providers; /* names of providers */
+    uint32_t allow_model_count, deny_model_count, allow_provider_count, deny_provider_count;
+    int32_t min_trust;      /* 0 .. 3: the provider's trust_level is at least this */
+    int32_t data_local;     /* 1: only providers that are local */
+} conf_policy;
+/* Does a pattern of the list hold the name? */
+int conf_pattern_in(const tp_str *patterns, uint32_t count, tp_str name);
+
+typedef struct conf_limits { /* of a key; -1: not said (what is next in line counts), 0: no limit */
+    int64_t requests_per_minute; /* up to 16,000,000 */
+    int64_t tokens_per_minute;   /* up to 16,000,000,000 */
+    int64_t concurrency;         /* requests at the same time; up to 1,000,000 */
+} conf_limits;
+typedef struct conf_tier { /* "tiers": {"pro": {"requests_per_minute": 1000}}; built in unless
+                              written: free 100, pro 1,000 requests a minute, enterprise without
+                              limit */
+    tp_str name;
+    conf_limits limits;     /* what is not written is 0: no limit */
+    conf_place place;
+} conf_tier;
+
+enum { CONF_PREPAID = 1, CONF_POSTPAID = 2 };
+typedef struct conf_team { /* "teams": {"acme": {...}}: what is written here cannot be changed over
+                              the admin API; keys and credits of the team lie in the store */
+    tp_str id, name;        /* id: 1 .. 64 of [A-Za-z0-9._-], not beginning with one of "._-" */
+    int32_t active;         /* default 1; 0: its keys are answered 403 */
+    int32_t billing;        /* CONF_PREPAID (default): holds against its credits; CONF_POSTPAID:
+                               charged without a limit */
+    tp_str tier;            /* of keys that name none; empty: none */
+    conf_policy policy;
+    conf_place place;
+} conf_team;
+
+typedef struct conf_admission {
+    tp_str pepper_file;     /* 32 random bytes, made when it is not there; <run_dir>/pepper */
+    conf_secret master_key; /* of customers' provider keys: 64 hex digits or 43/44 base64
+                               characters; absent: <run_dir>/master.key, made when not there */
+    int32_t address_requests_per_minute; /* of clients without a valid key, by address; 60; 0: no
+                                            limit */
+    int32_t session_minutes; /* how long a session lasts unused; 720 */
+} conf_admission;
+
+typedef struct conf_store {
+    tp_str path;            /* default <run_dir>/turnpike.db */
+    tp_str journal_dir;     /* default <run_dir>/journal */
+    int64_t journal_bytes;  /* of each worker's lane; 16 MiB; 1 MiB .. 1 GiB */
+    int64_t sync_ms;        /* how often the journal is brought to the disk: what a power cut can
+                               cost at most; 1,000; 0: the kernel decides */
+    int64_t flush_ms;       /* how long the writer gathers before it writes; 100 */
+    int64_t retention_days; /* of generations; 90; 0: for ever */
+    int32_t generations;    /* 1 (default): each request leaves a record */
+    int32_t prompts;        /* 1: with the request's body, cut to prompt_bytes; default 0 */
+    int64_t prompt_bytes;   /* 16,384; up to 262,144 */
+} conf_store;
+
+typedef struct conf_billing {
+    tp_str baseline_model;  /* savings are told against its first priced deployment; empty: none */
+    int32_t byok_fee_permille; /* of the cost, for requests on a customer's own provider key; 0 */
+    int32_t reserved;
+} conf_billing;
+
 typedef struct conf_surface { /* see profile/; built in: "turnpike" at /v1 */
     tp_str name, base_path; /* "/v1"; begins with '/', does not end with it */
     int32_t enabled;
@@ -144,6 +209,14 @@ typedef struct conf_surface { /* see profile/; built in: "turnpike" at /v1 */
     int32_t envelope;       /* CONF_ENVELOPE_* */
     int32_t usage_always;   /* streams show usage although nobody asked */
     int32_t unknown_model_status; /* 404 (default) or 400 */
+    int32_t models;         /* 1 (default): /models is mounted */
+    int32_t manage;         /* CONF_MANAGE_ bits: which management endpoints are mounted; default
+                               keys, credits and generation */
+    int32_t words;          /* CONF_WORDS_: whose sentences errors are told in */
+    int32_t cost_headers;   /* 1: <prefix>-Cost and -Savings on whole replies */
+    tp_str key_prefix;      /* of keys made here: "tp_live_"; ends with '_'; 2 .. 24 bytes */
+    tp_str key_tier;        /* tier of keys made here that name none; empty: key_limit counts */
+    int64_t key_limit;      /* requests a minute of keys made here that say nothing; 60 */
     conf_place place;
 } conf_surface;
 enum { CONF_MODEL_SERVED = 0, CONF_MODEL_ASKED = 1 };
@@ -151,10 +224,24 @@ enum { CONF_ENVELOPE_OPENAI = 0,  /* {message, type, param, code} with nulls */
        CONF_ENVELOPE_TYPED = 1,   /* {message, type, code: status} */
        CONF_ENVELOPE_BARE = 2 };  /* {message, code: status} */
 
+enum { CONF_MANAGE_KEYS = 1,       /* <base>/keys, <base>/keys/ID, <base>/key */
+       CONF_MANAGE_AUTH = 2,       /* <base>/auth, <base>/auth/ID */
+       CONF_MANAGE_CREDITS = 4,    /* <base>/credits */
+       CONF_MANAGE_GENERATION = 8  /* <base>/generation */ };
+enum { CONF_WORDS_TURNPIKE = 0, CONF_WORDS_AIROUTER, CONF_WORDS_KILO, CONF_WORDS_CAILOS,
+       CONF_WORDS_KAIROSROUTE };
+
+enum { CONF_ROLE_INFERENCE = 1,  /* may call models */
+       CONF_ROLE_MANAGEMENT = 2, /* may manage the keys of its team and see its figures */
+       CONF_ROLE_ADMIN = 3       /* may manage everything */ };
 typedef struct conf_key { /* admission.static_keys[] */
     tp_str name;
     conf_secret secret;     /* 16 .. 256 printable ASCII characters; "key" in snippets */
-    int32_t enabled, reserved;
+    int32_t enabled;
+    int32_t role;           /* CONF_ROLE_; default inference */
+    tp_str team;            /* id; empty: no team: not charged, no policy */
+    tp_str tier;            /* empty: the team's, else none */
+    conf_limits limits;     /* its own; -1: the tier's; without a tier: none */
     tp_str *models;         /* allow-list: codenames or "provider/model"; none: all. Names of
                                disabled models stay, so that the list never becomes empty */
     uint32_t model_count, reserved2;
@@ -202,7 +289,11 @@ typedef struct conf {
     conf_server server;
     conf_routing routing;
     tp_str log_level, log_file; /* "info"; empty: stderr */
-    tp_str store_path;      /* default <run_dir>/turnpike.db */
+    conf_store store;
+    conf_admission admission;
+    conf_billing billing;
+    conf_tier *tiers;         uint32_t tier_count;
+    conf_team *teams;         uint32_t team_count;
     conf_plugin *plugins;     uint32_t plugin_count;
     conf_provider *providers; uint32_t provider_count;
     conf_model *models;       uint32_t model_count;

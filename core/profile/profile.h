@@ -21,9 +21,21 @@ tp_str profile_error_type(int32_t status);
  * {"error":{"message":"...","type":"...","param":null,"code":null}}
  * 0, or what the buffer answers when it is full. */
 int profile_write_error(const conf_surface *s, const profile_error *e, buf *out);
+/* The sentence that the surface's own document has for a case (conf_surface.words); empty: it has
+ * none, and the caller's own sentence stands. s may be NULL. */
+enum { PROFILE_NO_KEY = 1,     /* 401 */
+       PROFILE_NO_CREDIT,      /* 402 */
+       PROFILE_POLICY,         /* 403: the team's policy */
+       PROFILE_TEAM_INACTIVE,  /* 403 */
+       PROFILE_RATE            /* 429 */ };
+tp_str profile_words(const conf_surface *s, int which);
 /* A name that a client sent, as messages repeat it: cut to 256 bytes, not within a character. */
 tp_str profile_shown(tp_str name);
-/* A reply id: prefix (cut to 39 bytes) and 24 base62 characters from two random words; terminated.
- * s NULL: Turnpike's own prefix. Returns the length. */
-size_t profile_reply_id(const conf_surface *s, uint64_t r0, uint64_t r1, char out[64]);
+/* A reply id: prefix (cut to 39 bytes), 7 base62 characters of the time (Unix milliseconds, most
+ * significant first: ids of one surface sort by time, and a record is found by it) and 17 from two
+ * random words; terminated. s NULL: Turnpike's own prefix. Returns the length. */
+size_t profile_reply_id(const conf_surface *s, int64_t unix_ms, uint64_t r0, uint64_t r1,
+                        char out[64]);
+/* The time in such an id, Unix milliseconds; -1: it is none. */
+int64_t profile_reply_id_ms(tp_str id);
 #endif

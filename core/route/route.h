@@ -41,9 +41,11 @@ typedef struct route_plan {
  * (404, with the reasons), none that offers what the request needs (400, naming the capability),
  * out of memory (503). What a request needs is asked only of deployments that say what they offer:
  * those whose capabilities are more or less than the default, streaming alone. *plan is zeroed
- * first. */
-int route_candidates(const world *w, const conf_surface *s, const tp_operation *op,
-                     route_table *live, arena *a, route_plan *plan, profile_error *e);
+ * first. policy (NULL: none) leaves out what the team may not use; when that leaves nothing: 403 in
+ * the surface's words. */
+int route_candidates(const world *w, const conf_surface *s, const conf_policy *policy,
+                     const tp_operation *op, route_table *live, arena *a, route_plan *plan,
+                     profile_error *e);
 /* Takes the strategy's answer (count 0 or status < 0: -1, 500 in *e) into plan->order, cut to max.
  * iv NULL: no strategy, the configuration's order. */
 int route_ranked(route_plan *plan, const plug_invocation *iv, uint32_t max, arena *a,

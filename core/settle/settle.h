@@ -14,17 +14,33 @@ typedef struct settle_record { /* strings are borrowed for the call that takes i
     int64_t unix_ms, latency_us, first_token_us; /* first_token_us: -1 none */
     int64_t bytes_in, bytes_out;
     usage used;
-    int64_t cost_nano;
+    int64_t cost_nano;      /* what the usage comes to at the deployment's prices */
     int32_t status;         /* HTTP status sent */
     int32_t outcome;        /* SETTLE_ */
     int32_t attempts, streamed;
-    int32_t finish, reserved; /* TP_FINISH_ of choice 0; 0: none */
+    int32_t finish;         /* TP_FINISH_ of choice 0; 0: none */
+    uint32_t flags;         /* SETTLE_BYOK... */
+    tp_str key_id, team;    /* ids; empty: none */
+    tp_str price_version;   /* of the deployment that answered; empty: none */
+    tp_str prompt;          /* the request's body, when it is kept; else empty */
+    int64_t hold_nano;      /* what was held; 0: nothing */
+    int64_t charged_nano;   /* what the team pays of the cost: 0 .. ; the fee with SETTLE_BYOK; less
+                               than the cost where it went beyond hold and credits */
+    int64_t baseline_nano;  /* the same usage at the baseline model's prices; -1: none configured */
 } settle_record;
+enum { SETTLE_BYOK = 1,      /* on the customer's own provider key */
+       SETTLE_ESTIMATED = 2  /* the usage is estimated: the reply was cut off before the upstream
+                                said it */ };
 /* Cost of a usage at a deployment's prices, in nano-dollars, rounded once; a class without a price
  * of its own takes: cache_read, cache_write -> prompt; reasoning -> completion; others -> 0. A
  * price a "request" is charged once where any usage is known, unless the usage counts requests
  * itself. d NULL, or nothing known: 0. */
 int64_t settle_cost(const world_deployment *d, const usage *u);
+/* Usage of a reply that was cut off before its upstream said any: the prompt's estimate, and a token
+ * for each four bytes that were relayed, rounded up. What the upstream did say stays. */
+void settle_estimate(usage *u, int64_t prompt_tokens, int64_t relayed_bytes);
+/* Does the usage name any count of output? (then nothing is estimated) */
+int settle_known(const usage *u);
 /* The most this operation may cost there (hold), nano-dollars: the prompt at the dearest input
  * price (cached writes may cost more), the output cap at the dearest output price for each choice,
  * one request, and what parse announced of other units. A prompt that nobody estimated counts a

@@ -1,12 +1,16 @@
-/* The storage port, in words that no database knows, and the embedded implementation (SQLite). What
- * is stored in this version: usage totals by UTC day, key, model and provider.
+/* The storage port, in words that no database knows, and the embedded implementation (SQLite).
  *
- * A worker counts into a tally of its own (memory only), and every few seconds hands the whole
- * tally over; one writer thread adds it to what is stored, in one transaction. Nothing on the way
- * of a request waits for a disk or takes a lock. */
+ * Usage totals by UTC day, key, model and provider: a worker counts into a tally of its own (memory
+ * only), and every few seconds hands the whole tally over.
+ * Generations and settles: a worker appends to its lane of the mapped journal (journal.h); the
+ * writer drains the lanes, in one transaction with what follows from them.
+ * Teams, keys, provider keys and grants: through manage/registry.h, durable when it answers.
+ * One writer thread does all writing. Nothing on the way of a request waits for a disk or takes a
+ * lock. */
 #ifndef TP_STORE_STORE_H
 #define TP_STORE_STORE_H
 #include "base/log.h"
+#include "manage/registry.h"
 #include "settle/settle.h"
 
 #define STORE_DAY 11u   /* "2026-03-01" and a NUL */
@@ -32,6 +36,7 @@ uint32_t store_tally_count(const store_tally *t);
 int store_tally_each(const store_tally *t, int (*row)(void *arg, const store_total *), void *arg);
 
 /* ---- Port. */
+struct store_figures;
 typedef struct store_port {
     void *self;
     /* Takes a tally to be added to what is stored: 0 and *t is NULL; or -1 (the queue is full:
@@ -47,13 +52,35 @@ typedef struct store_port {
     int (*health)(void *self, char *why, size_t room);
     /* Stores what was put, or logs that it is lost; then closes. [load] */
     void (*close)(void *self);
+    registry_port registry;
+    journal_port journal;    /* append NULL: opened without one (commands) */
+    /* For metrics: bytes that lie in the journal undrained, its capacity, failed writes so far. */
+    void (*figures)(void *self, struct store_figures *out);
 } store_port;
+typedef struct store_figures {
+    int64_t journal_bytes, journal_capacity; /* of all lanes */
+    int64_t drained_records, failed_writes, segments_dropped;
+    int64_t last_commit_us;                  /* how long it took */
+    int32_t healthy, reserved;
+} store_figures;
+typedef struct store_options {
+    const char *path;
+    const char *journal_dir; /* NULL: no journal is kept (commands); one left behind by a gateway
+                                that was killed is drained all the same when drain_dir is set */
+    const char *drain_dir;
+    uint32_t lanes;          /* workers */
+    int64_t lane_bytes, sync_ms, flush_ms, retention_days;
+    /* The file was put right or replaced while the gateway ran and has been opened anew: what is in
+     * memory must be loaded again (registry.load). On the writer's thread; NULL: nobody. */
+    void (*reopened)(void *arg);
+    void *arg;
+} store_options;
 
 enum { STORE_READ_ONLY = 1 }; /* for commands beside a running gateway: only usage may be called */
 /* Opens (makes, mode 0600) the file at path, checks it, brings its schema up to date, starts the
  * writer. log: borrowed. 0, or TP_ERROR_IO with a sentence: cannot be opened, is no database or
  * damaged, was written by a newer version. [load] */
-int store_sqlite_open(const char *path, int flags, const logger *log, store_port *out,
+int store_sqlite_open(const store_options *o, int flags, const logger *log, store_port *out,
                       tp_error *err);
 
 /* ---- A worker's side: counts and hands over. */

@@ -27,6 +27,7 @@ typedef struct world_deployment {
     int32_t quality, reserved;
     const conf_price *prices;
     uint32_t price_count, reserved2;
+    char price_version[20];      /* "p-" and 16 hex digits of a hash of the prices; empty: no price */
 } world_deployment;
 
 typedef struct world_model {
@@ -37,11 +38,19 @@ typedef struct world_model {
 } world_model;
 
 enum { WORLD_ENDPOINT = 1, /* a plugin's */ WORLD_MODELS, /* GET list */ WORLD_MODEL, /* GET one */
-       WORLD_HEALTH /* GET /healthz, no key */ };
+       WORLD_HEALTH /* GET /healthz, no key */,
+       /* Of manage/api.h: several methods a path, which that room checks. */
+       WORLD_KEYS,       /* <base>/keys and <base>/keys/ID */
+       WORLD_KEY_SELF,   /* GET <base>/key: of the key itself */
+       WORLD_AUTH,       /* <base>/auth and <base>/auth/ID */
+       WORLD_CREDITS,    /* GET <base>/credits */
+       WORLD_GENERATION, /* GET <base>/generation?id= */
+       WORLD_ADMIN       /* /admin/ and all below it */ };
 typedef struct world_route {
     int32_t kind;
     int32_t is_public;             /* no key needed */
-    int32_t method, reserved;      /* HTTP_GET (and HEAD), HTTP_POST of parse/http.h */
+    int32_t method;                /* HTTP_GET (and HEAD), HTTP_POST of parse/http.h; 0: several */
+    int32_t session;               /* 1: a session's cookie may stand in for a key */
     const conf_surface *surface;   /* NULL for /healthz */
     const conf_endpoint *endpoint; /* WORLD_ENDPOINT */
     const plug_instance *plugin;
@@ -68,6 +77,7 @@ typedef struct world {
     uint64_t key_hash[2];        /* random, of this world */
     plug_instance **instances;   uint32_t instance_count; /* owned */
     const plug_instance *strategy; /* the default one; NULL: candidates as configured */
+    const world_deployment *baseline; /* what savings are told against; NULL: none */
     int64_t created_unix_s;
 } world;
 
