@@ -1,0 +1,26 @@
+/* What serve and the commands share of governance: store, journal, book, secrets and the management
+ * API over them, opened from a configuration. */
+#ifndef TP_CLI_GOVERNANCE_H
+#define TP_CLI_GOVERNANCE_H
+#include "manage/api.h"
+#include "store/store.h"
+
+typedef struct governance {
+    secret_pepper pepper;
+    secret_master master;
+    store_port store;
+    book *book;
+    address_table *addresses;   /* serve only */
+    pthread_mutex_t changes;
+    api_ports api;              /* api.sessions: serve only */
+    const logger *log;
+    int32_t has_store, has_master;
+} governance;
+
+/* Opens all of it and fills the book. workers > 0: for serve, with a journal of so many lanes;
+ * 0: for a command while no gateway runs: what a killed gateway left in its journal is drained
+ * first. log and c are borrowed while it is open (c only for the call). 0, or an error. */
+int governance_open(const conf *c, uint32_t workers, const logger *log, governance *out,
+                    tp_error *err);
+void governance_close(governance *g); /* also after a failed open */
+#endif
