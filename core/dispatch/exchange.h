@@ -3,7 +3,7 @@
  * answered at once today. So a whole life, with its retries, cut streams, time-outs and refunds,
  * runs in a test in virtual time.
  *
- *   HEAD -> [401 403 404 405 411 415] -> read_body -> BODY -> CALL parse -> candidates -> CALL rank
+ *   HEAD -> [401 403 404 405 411 415 429] -> read_body -> BODY -> CALL parse -> candidates -> CALL rank
  *     -> HOLD -> per candidate: CALL convert, CALL build, AWAIT credential, start upstream
  *     -> UP_REPLY... : CALL head, then a frame at a time CALL data, CALL render -> write
  *     -> CALL end -> SETTLE -> last bytes -> record -> done
@@ -30,11 +30,13 @@ enum {
     IN_CALLED,      /* answers ASK_CALL: env->iv is filled: what, status, what the kind of call
                        answers, and in iv.call->out what the plugin put out. All of it is the
                        driver's and lasts for this run; keep_max is what is left of it */
+    IN_VERIFIED,    /* answers ASK_VERIFY; code: 1 the key is right, 0 it is not, < 0 it could not
+                       be looked into now */
     IN_HELD,        /* answers ASK_HOLD */
-    IN_REFUSED,     /* answers ASK_HOLD: no credit (code 402), or the store is down (503) */
+    IN_REFUSED,     /* answers ASK_HOLD: x->refusal says why (402, 429, 503) */
     IN_CREDENTIAL,  /* answers ASK_AWAIT; bytes: the secret. code < 0: none to be had, what: why */
     IN_SETTLED,     /* answers ASK_SETTLE */
-    IN_MANAGED,     /* answers ASK_MANAGE: code: status; bytes: body; type in `what` */
+    IN_MANAGED,     /* answers ASK_MANAGE: code: status; bytes: body; type in `what`; headers */
     IN_UP_PROGRESS, /* code: UP_SENDING or UP_SENT as below */
     IN_UP_REPLY,    /* head (first only), bytes, fin */
     IN_UP_FAILED,   /* code: DISPATCH_UP_*; what: a sentence */
@@ -52,10 +54,12 @@ typedef struct dispatch_input {
     const http_head *head;
     tp_str bytes;
     const char *what;
+    const tp_header *headers; /* IN_MANAGED: more of them */
+    uint32_t header_count, reserved2;
 } dispatch_input;
 
 /* ---- Actions: what a run of steps asks of the driver, to be done in the order of the members. */
-enum { ASK_CALL = 1, ASK_HOLD, ASK_AWAIT, ASK_SETTLE, ASK_MANAGE };
+enum { ASK_CALL = 1, ASK_HOLD, ASK_AWAIT, ASK_SETTLE, ASK_MANAGE, ASK_VERIFY };
 typedef struct dispatch_actions {
     int32_t cancel_upstream; /* the running upstream stream is over */
     int32_t read_body;       /* the request is wanted: send 100 Continue if asked, read the body */
@@ -82,13 +86,19 @@ typedef struct dispatch_actions {
 typedef struct dispatch_ports {
     void *arg;
     int (*call)(void *arg, exchange *x, plug_invocation *iv); /* 1: done; NULL: plug_invoke */
-    /* 1: held; -1: refused, *status is 402 or 503. NULL: always held. */
-    int (*hold)(void *arg, exchange *x, int64_t nano, int32_t *status);
+    /* x->who's key can only be checked the slow way (admit_verify). 1: *right says (as IN_VERIFIED's
+     * code). NULL: it is not looked into. */
+    int (*verify)(void *arg, exchange *x, int32_t *right);
+    /* The most that x may cost, and the most tokens it may take. 1: held; -1: refused, *why (402,
+     * 429, 503; strings static or in x->mem). NULL: always held. */
+    int (*hold)(void *arg, exchange *x, int64_t nano, int64_t tokens, profile_error *why);
     /* The provider's secret, or what sign asked for. 1, or -1 and *why. NULL: from configuration.
      */
     int (*credential)(void *arg, exchange *x, const world_provider *p, const plug_out *ask,
                       tp_str *secret, const char **why);
-    int (*settle)(void *arg, exchange *x, const settle_record *r); /* 1: settled. NULL: nothing */
+    /* r->charged_nano is what the customer owes; the port lowers it to what was charged.
+     * 1: settled. NULL: nothing is. */
+    int (*settle)(void *arg, exchange *x, settle_record *r);
     /* Answers a built-in route into *reply. 1: done. */
     int (*manage)(void *arg, exchange *x, dispatch_input *reply);
     void (*record)(void *arg, exchange *x,
@@ -97,6 +107,7 @@ typedef struct dispatch_ports {
 
 typedef struct dispatch_env { /* one a worker; borrowed by its exchanges */
     dispatch_ports ports;
+    const admit_env *admit;  /* NULL: static keys only, no limits */
     plug_scratch *scratch;
     route_table *live;
     arena_pool *pool;
@@ -142,11 +153,16 @@ struct exchange { /* fields are dispatch's own but for req, up, world, request_i
     uint8_t local, local_cut, released, is_head;
     uint8_t responded, finished, strict, ask_later; /* ask_later: the port answers by an input */
     uint8_t outcome, used, unrendered, written;
+    uint8_t byok, estimated, left, reserved;  /* left: the admission has been told that it is over */
     int32_t after_ask;       /* state to enter when the answer is there */
 
     const world_route *route;
     tp_str rest;             /* of the path, for built-in routes */
     admit_principal who;
+    profile_error refusal;   /* of a hold */
+    tp_str peer;             /* the client's address; the driver's, for the exchange's life */
+    tp_str manage_body;      /* of a built-in route; the request's memory */
+    tp_str prompt;           /* in mem: the body, when generations are kept with it */
     const http_head *head;
     tp_operation op;
     tp_doc canonical;        /* made by convert; count 0: not yet */
@@ -181,6 +197,10 @@ struct exchange { /* fields are dispatch's own but for req, up, world, request_i
     int64_t start_us, sent_us, first_us, head_us;
     int64_t phase_due, total_due, local_due;
     int64_t cost_nano, bytes_in, bytes_out;
+    int64_t hold_nano, hold_tokens, charged_nano, baseline_nano;
+    int64_t prompt_estimate; /* tokens, when nobody counts them */
+    int64_t relayed;         /* bytes of answer that went to the client, streams only */
+    size_t journal_bytes;    /* the driver's: put aside for the settle record */
     int64_t start_unix_ms;
 
     profile_error fault;     /* the error to answer; strings in mem or static */

@@ -79,6 +79,15 @@ static money_exact announced(const world_deployment *d, const tp_list *events)
     return sum;
 }
 
+int64_t settle_hold_tokens(const world_deployment *d, const tp_operation *op)
+{
+    int64_t choices = op->choices ? (int64_t)op->choices : 1, output = output_most(d, op), sum;
+    if (__builtin_mul_overflow(output, choices, &sum) ||
+        __builtin_add_overflow(sum, prompt_most(d, op), &sum))
+        return INT64_MAX;
+    return sum;
+}
+
 int64_t settle_hold(const world_deployment *d, const tp_operation *op)
 {
     static const tp_str in[] = {{"prompt", 6}, {"cache_read", 10}, {"cache_write", 11}};

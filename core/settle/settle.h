@@ -47,5 +47,7 @@ int settle_known(const usage *u);
  * token a byte of the body, up to the context length; an output without any cap
  * SETTLE_OUTPUT_UNKNOWN. */
 #define SETTLE_OUTPUT_UNKNOWN 16384
+/* The most tokens it may take there, by the same rules, each choice's output counted. */
+int64_t settle_hold_tokens(const world_deployment *d, const tp_operation *op);
 int64_t settle_hold(const world_deployment *d, const tp_operation *op);
 #endif
