@@ -22,5 +22,8 @@ typedef struct governance {
  * first. log and c are borrowed while it is open (c only for the call). 0, or an error. */
 int governance_open(const conf *c, uint32_t workers, const logger *log, governance *out,
                     tp_error *err);
+/* Makes the prices of a world known to the store, so that a settle can be worked out again. A store
+ * in trouble is no reason not to serve: told to the log. */
+void governance_prices(governance *g, const world *w, int64_t now_ms);
 void governance_close(governance *g); /* also after a failed open */
 #endif

@@ -11,6 +11,7 @@
 
 #include "base/str.h"
 #include "cli/cli.h"
+#include "cli/governance.h"
 #include "loop/server.h"
 #include "observe/access.h"
 #include "observe/counters.h"
@@ -20,6 +21,8 @@ typedef struct worker_sinks { /* what one worker writes to; only its thread uses
     _Alignas(64) access_writer *access;
     counters *count;
     store_meter meter;
+    admit_env admit;
+    size_t record_max; /* the most bytes that a settle record takes */
 } worker_sinks;
 
 typedef struct app {
@@ -30,8 +33,8 @@ typedef struct app {
     uint32_t serial, workers;
     access_log *access;
     observe *counts;
-    store_port store;
-    int has_store, log_owned;
+    governance gov;
+    int log_owned;
     worker_sinks *sinks;
     manage_ports manage;
 } app;
@@ -106,6 +109,73 @@ static void record(void *arg, uint32_t worker, const settle_record *r)
     access_write(s->access, r);
 }
 
+static const admit_env *admit(void *arg, uint32_t worker)
+{
+    return &((app *)arg)->sinks[worker].admit;
+}
+
+static int owes(const exchange *x)
+{
+    return x->who.team != NULL;
+}
+
+/* Room in the journal first: what cannot be made durable is not begun. An exchange that nobody pays
+ * for goes on without a record. */
+static int hold(void *arg, uint32_t worker, exchange *x, int64_t nano, int64_t tokens,
+                profile_error *why)
+{
+    app *a = arg;
+    worker_sinks *s = &a->sinks[worker];
+    const journal_port *j = &a->gov.store.journal;
+    const conf_store *c = &x->world->conf->store;
+    size_t room = c->generations || owes(x) ? ledger_record_max(x->prompt.len) : 0;
+    if (room && !j->reserve(j->self, worker, room)) {
+        if (owes(x)) {
+            counters_add(&s->count->denied[COUNTERS_NO_STORE], 1);
+            *why = (profile_error){.status = 503,
+                                   .retry_after_s = 5,
+                                   .code = STR("store_unavailable"),
+                                   .message = STR("The ledger is not available now; try again "
+                                                  "later.")};
+            return -1;
+        }
+        counters_add(&s->count->records_lost, 1);
+        room = 0;
+    }
+    if (admit_hold(&x->who, nano, tokens, x->env->now, why) != 0) {
+        if (room)
+            j->unreserve(j->self, worker, room);
+        return -1;
+    }
+    x->journal_bytes = room;
+    return 1;
+}
+
+static int64_t tokens_of(const usage *u)
+{
+    static const tp_str units[] = {{"prompt", 6},      {"cache_read", 10}, {"cache_write", 11},
+                                   {"completion", 10}, {"reasoning", 9}};
+    int64_t sum = 0;
+    for (size_t i = 0; i < TP_COUNT(units); i++)
+        sum += usage_get(u, units[i]);
+    return sum;
+}
+
+static int settle(void *arg, uint32_t worker, exchange *x, settle_record *r)
+{
+    app *a = arg;
+    const journal_port *j = &a->gov.store.journal;
+    int64_t owed = r->charged_nano;
+    r->charged_nano = admit_settle(&x->who, owed, tokens_of(&r->used), x->env->now);
+    if (!owes(x))
+        r->hold_nano = r->charged_nano = 0;
+    counters_add(&a->sinks[worker].count->charged_nano, r->charged_nano);
+    if (x->journal_bytes)
+        TP_MUST(j->append(j->self, worker, r, x->journal_bytes) == 0);
+    x->journal_bytes = 0;
+    return 1;
+}
+
 static void tick(void *arg, uint32_t worker, const worker_figures *f, tp_now now)
 {
     worker_sinks *s = &((app *)arg)->sinks[worker];
@@ -145,6 +215,16 @@ static int open_log(app *a, const conf *c, tp_error *err)
     return rc;
 }
 
+/* A configuration is in force: its tiers, teams and static keys are too; and its prices can be
+ * looked up by their versions later on. */
+static void loaded(void *arg, const world *w)
+{
+    app *a = arg;
+    if (book_configure(a->gov.book, w->conf, unix_ms()) != 0)
+        log_line(&a->log, LOG_ERROR, "out of memory: teams and tiers stay as they were");
+    governance_prices(&a->gov, w, unix_ms());
+}
+
 static void reopen(void *arg)
 {
     app *a = arg;
@@ -158,9 +238,19 @@ static int command(void *arg, server *s, tp_str line, buf *out)
     char why[256];
     if (!str_eq(line, STR("metrics")))
         return -1;
+    store_figures f = {0};
+    if (a->gov.has_store)
+        a->gov.store.figures(a->gov.store.self, &f);
     observe_extra x = {
+        .journal_bytes = (uint64_t)f.journal_bytes,
+        .journal_capacity = (uint64_t)f.journal_capacity,
+        .drained_records = (uint64_t)f.drained_records,
+        .failed_writes = (uint64_t)f.failed_writes,
+        .segments_dropped = (uint64_t)f.segments_dropped,
+        .keys = a->gov.book ? book_key_count(a->gov.book) : 0,
         .access_dropped = a->access ? access_log_dropped(a->access) : 0,
-        .store_healthy = a->has_store && a->store.health(a->store.self, why, sizeof(why)) == 0,
+        .store_healthy =
+            a->gov.has_store && a->gov.store.health(a->gov.store.self, why, sizeof(why)) == 0,
         .world_serial = server_world(s)->serial,
         .started_unix_ms = a->manage.started_unix_ms};
     return observe_render_metrics(a->counts, &x, out) == 0 ? 0 : -1;
@@ -169,7 +259,7 @@ static int command(void *arg, server *s, tp_str line, buf *out)
 static int store_health(void *arg, char *why, size_t room)
 {
     app *a = arg;
-    return a->store.health(a->store.self, why, room);
+    return a->gov.store.health(a->gov.store.self, why, room);
 }
 
 static int make_run_dir(const conf *c, tp_error *err)
@@ -189,10 +279,8 @@ static int open_sinks(app *a, const world *w, tp_error *err)
     char path[4096];
     a->workers = server_workers(&c->server);
     a->counts = observe_new(a->workers);
-    snprintf(path, sizeof(path), "%.*s", STR_ARG(c->store_path));
-    if (store_sqlite_open(path, 0, &a->log, &a->store, err) != 0)
+    if (governance_open(c, a->workers, &a->log, &a->gov, err) != 0)
         return -1;
-    a->has_store = 1;
     if (c->server.access_log.len) {
         snprintf(path, sizeof(path), "%.*s", STR_ARG(c->server.access_log));
         a->access = access_log_open(path, &a->log, err);
@@ -204,7 +292,11 @@ static int open_sinks(app *a, const world *w, tp_error *err)
     for (uint32_t i = 0; i < a->workers; i++) {
         a->sinks[i].count = observe_counters(a->counts, i);
         a->sinks[i].access = a->access ? access_writer_new(a->access) : NULL;
-        store_meter_init(&a->sinks[i].meter, &a->store);
+        store_meter_init(&a->sinks[i].meter, &a->gov.store);
+        a->sinks[i].admit = (admit_env){.book = a->gov.book,
+                                        .mac = secret_mac_new(&a->gov.pepper),
+                                        .addresses = a->gov.addresses};
+        TP_MUST(a->sinks[i].admit.mac);
     }
     a->manage =
         (manage_ports){.arg = a, .started_unix_ms = unix_ms(), .store_health = store_health};
@@ -219,14 +311,12 @@ static void close_sinks(app *a)
         if (store_meter_finish(&a->sinks[i].meter, 5000) != 0)
             log_line(&a->log, LOG_ERROR, "usage totals of the last seconds could not be stored");
         store_meter_free(&a->sinks[i].meter);
+        secret_mac_free(a->sinks[i].admit.mac);
     }
     free(a->sinks);
     if (a->access)
         access_log_close(a->access);
-    if (a->has_store) {
-        a->store.drain(a->store.self, 5000);
-        a->store.close(a->store.self);
-    }
+    governance_close(&a->gov);
     if (a->counts)
         observe_free(a->counts);
 }
@@ -266,9 +356,15 @@ int cli_serve(int argc, char **argv)
     if (rc == 0 && (rc = open_sinks(&a, w, &err)) != 0)
         world_unref(w);
     if (rc == 0) {
+        loaded(&a, w);
         server_ports ports = {.arg = &a,
                               .manage = &a.manage,
+                              .api = &a.gov.api,
+                              .admit = admit,
+                              .hold = hold,
+                              .settle = settle,
                               .record = record,
+                              .loaded = loaded,
                               .tick = tick,
                               .load = load,
                               .reopen = reopen,

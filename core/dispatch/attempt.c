@@ -19,7 +19,8 @@ static void forget_last_attempt(exchange *x)
     stream_clear(&x->events);
     x->tally = (stream_tally){0};
     x->pending = STR_NONE;
-    x->up_fin = x->local = x->used = 0;
+    x->up_fin = x->local = x->used = x->byok = 0;
+    x->relayed = 0;
     x->chunk_used = 0;
     x->up_status = 0;
     x->up_head = NULL;

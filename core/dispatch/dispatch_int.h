@@ -9,6 +9,8 @@
  * the machine waits for that answer, whatever the state. */
 enum { STAY = -1,
        ST_HEAD = 0,   /* waits for HEAD */
+       ST_VERIFIED,   /* VERIFY answered */
+       ST_MANAGE,     /* waits for the BODY of a built-in route */
        ST_MANAGED,    /* waits for the built-in route's answer */
        ST_BODY,       /* waits for BODY */
        ST_PARSED,     /* CALL parse answered */
@@ -44,6 +46,8 @@ void dispatch_name_reply(exchange *x); /* gives the reply its id, once */
 
 /* ---- request.c: head, body, plan. */
 int dispatch_on_head(exchange *x, const dispatch_input *in);
+int dispatch_on_verified(exchange *x, const dispatch_input *in);
+int dispatch_on_manage(exchange *x, const dispatch_input *in);
 int dispatch_on_managed(exchange *x, const dispatch_input *in);
 int dispatch_on_body(exchange *x, const dispatch_input *in);
 int dispatch_on_parsed(exchange *x, const dispatch_input *in);
@@ -96,6 +100,9 @@ int dispatch_unrendered(exchange *x); /* the reply cannot be written: an error, 
 void dispatch_drop_render(exchange *x); /* forgets what the failed CALL render had written */
 /* The record of the exchange as it stands; strings are borrowed from it. */
 void dispatch_record_of(const exchange *x, settle_record *r);
+/* What the customer owes, and what the baseline would have cost, as the exchange stands. */
+void dispatch_owe(const exchange *x, settle_record *r);
+void dispatch_leave(exchange *x); /* admission: the exchange is over; once */
 /* Keeps what an ERROR event says as the fault; its class. */
 int dispatch_fault_from(exchange *x, const tp_event *e);
 #endif

@@ -19,6 +19,8 @@ static const struct {
     int wants; /* the input it waits for; 0: several, it looks itself; -1: none, runs at once */
 } steps[ST_COUNT] = {
     [ST_HEAD] = {"head", dispatch_on_head, IN_HEAD},
+    [ST_VERIFIED] = {"verified", dispatch_on_verified, IN_VERIFIED},
+    [ST_MANAGE] = {"manage", dispatch_on_manage, 0},
     [ST_MANAGED] = {"managed", dispatch_on_managed, IN_MANAGED},
     [ST_BODY] = {"body", dispatch_on_body, 0},
     [ST_PARSED] = {"parsed", dispatch_on_parsed, IN_CALLED},
@@ -54,7 +56,7 @@ void dispatch_init(exchange *x, dispatch_env *env, const world *w, tp_now now)
     x->keep_left = 64u << 10;
     x->start_us = now.mono_us;
     x->start_unix_ms = now.unix_ms;
-    x->first_us = x->sent_us = -1;
+    x->first_us = x->sent_us = x->baseline_nano = -1;
     x->phase_due = x->total_due = x->local_due = INT64_MAX;
     env->active++;
 }
@@ -65,6 +67,7 @@ void dispatch_release_request(exchange *x)
     x->head = NULL;
     x->op.body = (tp_doc){0};
     x->canonical = (tp_doc){0};
+    x->manage_body = STR_NONE;
     x->plan = (route_plan){0};
     x->up = (dispatch_upstream){.to = x->up.to};
     x->released = 1;
@@ -74,6 +77,7 @@ void dispatch_free(exchange *x)
 {
     TP_MUST(x->state == ST_DONE || x->state == ST_HEAD);
     TP_MUST(!x->up_active && !x->held);
+    dispatch_leave(x);
     x->env->active--;
     framer_free(&x->frames);
     buf_free(&x->whole);
@@ -106,6 +110,8 @@ static int answers(int asking, int kind)
         return kind == IN_SETTLED;
     case ASK_MANAGE:
         return kind == IN_MANAGED;
+    case ASK_VERIFY:
+        return kind == IN_VERIFIED;
     default:
         return 0;
     }
@@ -223,11 +229,23 @@ static int answer_call(exchange *x, dispatch_input *in)
 static int answer_hold(exchange *x, dispatch_input *in)
 {
     dispatch_env *env = x->env;
-    int32_t status = 503;
-    int rc = env->ports.hold ? env->ports.hold(env->ports.arg, x, x->cost_nano, &status) : 1;
+    x->refusal = (profile_error){.status = 503};
+    int rc = env->ports.hold ? env->ports.hold(env->ports.arg, x, x->hold_nano, x->hold_tokens,
+                                               &x->refusal)
+                             : 1;
     if (rc == 0)
         return 0;
-    *in = (dispatch_input){.kind = rc > 0 ? IN_HELD : IN_REFUSED, .code = status};
+    *in = (dispatch_input){.kind = rc > 0 ? IN_HELD : IN_REFUSED};
+    return 1;
+}
+
+static int answer_verify(exchange *x, dispatch_input *in)
+{
+    dispatch_env *env = x->env;
+    int32_t right = -1;
+    if (env->ports.verify && !env->ports.verify(env->ports.arg, x, &right))
+        return 0;
+    *in = (dispatch_input){.kind = IN_VERIFIED, .code = right};
     return 1;
 }
 
@@ -237,8 +255,12 @@ static int answer_credential(exchange *x, dispatch_input *in)
     const world_provider *p = x->on->provider;
     tp_str secret = p->conf->api_key.value;
     const char *why = "no secret is configured for this provider";
+    const book_byok *own = admit_byok(&x->who, p->conf->name, x->op.format);
     int rc;
-    if (env->ports.credential)
+    x->byok = own != NULL;
+    if (own) /* the customer's own key, never the gateway's */
+        secret = own->secret, rc = env->out.has_sign ? -1 : 1;
+    else if (env->ports.credential)
         rc = env->ports.credential(env->ports.arg, x, p, &env->out, &secret, &why);
     else
         rc = secret.ptr && !env->out.has_sign ? 1 : -1;
@@ -262,7 +284,10 @@ static int answer_settle(exchange *x, dispatch_input *in)
     settle_record r;
     if (env->ports.settle) {
         dispatch_record_of(x, &r);
-        if (!env->ports.settle(env->ports.arg, x, &r))
+        dispatch_owe(x, &r);
+        int rc = env->ports.settle(env->ports.arg, x, &r);
+        x->charged_nano = r.charged_nano;
+        if (!rc)
             return 0;
     }
     *in = (dispatch_input){.kind = IN_SETTLED};
@@ -323,6 +348,7 @@ void dispatch_run(exchange *x, const dispatch_input *first, tp_now now, dispatch
     static int (*const port[])(exchange *, dispatch_input *) = {
         [ASK_CALL] = answer_call,     [ASK_HOLD] = answer_hold,     [ASK_AWAIT] = answer_credential,
         [ASK_SETTLE] = answer_settle, [ASK_MANAGE] = answer_manage,
+        [ASK_VERIFY] = answer_verify,
     };
     dispatch_env *env = x->env;
     dispatch_input in = *first;

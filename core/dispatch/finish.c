@@ -177,16 +177,38 @@ static int send_written(exchange *x)
     return dispatch_finish(x);
 }
 
+/* What the usage comes to. An answer that failed costs nothing, whatever of it was delivered. */
+static void price(exchange *x, int delivered)
+{
+    const world_deployment *base = x->world->baseline;
+    x->cost_nano = x->on && delivered ? settle_cost(x->on, &x->tally.used) : 0;
+    x->baseline_nano = base && x->on && delivered ? settle_cost(base, &x->tally.used) : -1;
+}
+
+/* A stream that its client broke off: what was relayed before is paid for, as the upstream counted
+ * it, or else estimated; before the first answer nothing is. */
+static void price_aborted(exchange *x)
+{
+    usage *u = &x->tally.used;
+    if (x->committed && !x->tally.finish) { /* the upstream did not come to say its last count */
+        usage said = *u;
+        settle_estimate(u, x->prompt_estimate, x->relayed);
+        x->estimated = memcmp(&said, u, sizeof(said)) != 0;
+    }
+    price(x, x->committed);
+    if (!x->committed)
+        *u = (usage){0};
+}
+
 int dispatch_settle(exchange *x)
 {
     static const dispatch_input none = {.kind = IN_SETTLED};
     x->outcome = x->tally.terminal == STREAM_ENDED ? SETTLE_COMPLETED : SETTLE_FAILED;
     stream_step(&x->tally);
     if (!x->held || x->settled) {
-        x->cost_nano = x->settled ? x->cost_nano : 0; /* of a hold that was refused nothing stays */
         return dispatch_on_settled(x, &none);
     }
-    x->cost_nano = x->on && x->outcome != SETTLE_FAILED ? settle_cost(x->on, &x->tally.used) : 0;
+    price(x, x->outcome != SETTLE_FAILED);
     x->asking = ASK_SETTLE;
     x->after_ask = ST_SETTLED;
     return STAY;
@@ -200,8 +222,16 @@ static int end_of_life(exchange *x)
         x->env->ports.record(x->env->ports.arg, x, &r);
     }
     x->recorded = 1;
+    dispatch_leave(x);
     x->env->act->release_request = 1;
     return ST_DONE;
+}
+
+void dispatch_leave(exchange *x)
+{
+    if (!x->left && x->env->admit)
+        admit_release(x->env->admit, &x->who, x->env->now);
+    x->left = 1;
 }
 
 static int render_last(exchange *x, tp_event e)
@@ -269,6 +299,46 @@ static void named_header(exchange *x, const char *suffix, tp_str value)
     plug_out_header(x->env->scratch, &x->env->client, str_make(p, prefix.len + n), value);
 }
 
+static void number_header(exchange *x, tp_str name, int64_t v)
+{
+    char *end = arena_alloc(&x->env->scratch->mem, 24), *p;
+    if (!end)
+        return;
+    p = end += 24;
+    do
+        *--p = (char)('0' + v % 10);
+    while ((v /= 10) > 0);
+    plug_out_header(x->env->scratch, &x->env->client, name, str_make(p, (size_t)(end - p)));
+}
+
+static void limit_headers(exchange *x)
+{
+    const window_view *v = &x->who.window;
+    if (v->limit <= 0)
+        return;
+    number_header(x, STR("X-RateLimit-Limit"), v->limit);
+    number_header(x, STR("X-RateLimit-Remaining"), TP_MAX(v->remaining, 0));
+    number_header(x, STR("X-RateLimit-Reset"), TP_MAX(v->reset_s, 0));
+}
+
+static void money_header(exchange *x, const char *suffix, int64_t nano)
+{
+    char text[40];
+    size_t n = money_print(text, nano);
+    named_header(x, suffix, arena_str(&x->env->scratch->mem, str_make(text, n)));
+}
+
+/* On whole replies: what it cost, and what was saved against the baseline. */
+static void cost_headers(exchange *x)
+{
+    if (!x->route || !x->route->surface || !x->route->surface->cost_headers || !x->settled ||
+        x->outcome != SETTLE_COMPLETED)
+        return;
+    money_header(x, "-Cost", x->cost_nano);
+    if (x->baseline_nano >= 0)
+        money_header(x, "-Savings", x->baseline_nano - x->cost_nano);
+}
+
 int dispatch_take_render(exchange *x)
 {
     dispatch_env *env = x->env;
@@ -285,6 +355,8 @@ int dispatch_take_render(exchange *x)
     if (x->on && x->outcome != SETTLE_FAILED)
         named_header(x, "-Provider", x->on->provider->conf->name);
     named_header(x, "-Dropped", x->dropped);
+    limit_headers(x);
+    cost_headers(x);
     env->scratch->mem.max = max;
     return 0;
 }
@@ -330,10 +402,21 @@ int dispatch_gone(exchange *x)
     if (!x->held || x->settled)
         return end_of_life(x);
     stream_step(&x->tally);
-    x->cost_nano = x->on ? settle_cost(x->on, &x->tally.used) : 0;
+    price_aborted(x);
     x->asking = ASK_SETTLE;
     x->after_ask = ST_SETTLED;
     return STAY;
+}
+
+/* The status of an answer that has not gone out yet: it is settled before. */
+static int32_t status_to_be(const exchange *x)
+{
+    if (x->gone)
+        return 0;
+    if (x->tally.terminal != STREAM_ENDED)
+        return x->fault.status;
+    int32_t rendered = x->kept_headers ? x->kept_status : x->env->client.http_status;
+    return rendered ? rendered : 200;
 }
 
 void dispatch_record_of(const exchange *x, settle_record *r)
@@ -344,7 +427,16 @@ void dispatch_record_of(const exchange *x, settle_record *r)
         .generation = str_make(x->reply_id, x->reply_id_len),
         .upstream_id = x->upstream_id,
         .request_id = x->request_id,
-        .key = x->who.key ? x->who.key->name : STR_NONE,
+        .key = admit_name(&x->who),
+        .key_id = x->who.key ? x->who.key->id : STR_NONE,
+        .team = x->who.team ? x->who.team->id : STR_NONE,
+        .client = x->peer,
+        .price_version = x->on ? str_of(x->on->price_version) : STR_NONE,
+        .prompt = x->prompt,
+        .flags = (x->byok ? SETTLE_BYOK : 0u) | (x->estimated ? SETTLE_ESTIMATED : 0u),
+        .hold_nano = x->hold_nano,
+        .charged_nano = x->settled ? x->charged_nano : 0,
+        .baseline_nano = x->baseline_nano,
         .surface = route && route->surface ? route->surface->name : STR_NONE,
         .endpoint = route && route->endpoint ? route->endpoint->name : STR_NONE,
         .model_asked = x->asked,
@@ -359,7 +451,7 @@ void dispatch_record_of(const exchange *x, settle_record *r)
         .bytes_out = x->bytes_out + (int64_t)x->env->client.bytes,
         .used = x->tally.used,
         .cost_nano = x->settled ? x->cost_nano : 0,
-        .status = x->status_sent,
+        .status = x->status_sent ? x->status_sent : status_to_be(x),
         .outcome = x->outcome ? x->outcome : SETTLE_COMPLETED,
         .attempts = x->attempts,
         .streamed = x->streaming,

@@ -169,6 +169,8 @@ static uint32_t sort_events(exchange *x, tp_event *events, uint32_t n, const tp_
             note_start(x, &events[i]);
         else
             events[kept++] = events[i];
+        if (x->streaming)
+            x->relayed += stream_weight(&events[i]);
     }
     return kept;
 }

@@ -68,6 +68,8 @@ static int is_json_type(tp_str type)
 static int check_method(exchange *x, int *next)
 {
     const http_head *h = x->head;
+    if (!x->route->method) /* several: whoever answers it knows which */
+        return 0;
     int ok = x->route->method == HTTP_GET ? h->method == HTTP_GET || h->method == HTTP_HEAD
                                           : h->method == x->route->method;
     if (ok)
@@ -107,10 +109,58 @@ static int check_body_kind(exchange *x, int *next)
     return 0;
 }
 
+static int refused(exchange *x, const profile_error *e)
+{
+    if (e->status == 401)
+        plug_out_header(x->env->scratch, &x->env->client, STR("WWW-Authenticate"), STR("Bearer"));
+    return dispatch_fail_with(x, e);
+}
+
+static int ask_manage(exchange *x)
+{
+    x->asking = ASK_MANAGE;
+    x->after_ask = ST_MANAGED;
+    return STAY;
+}
+
+/* Who it is is known: now what is asked for. */
+static int admitted(exchange *x)
+{
+    int next = ST_DONE;
+    const http_head *h = x->head;
+    if (check_method(x, &next))
+        return next;
+    if (x->route->kind != WORLD_ENDPOINT) {
+        if (x->route->method || (h->content_length <= 0 && !h->chunked))
+            return ask_manage(x);
+        x->env->act->read_body = 1;
+        return ST_MANAGE;
+    }
+    if (check_body_kind(x, &next))
+        return next;
+    tp_str strict = http_header(h, STR("x-turnpike-strict"));
+    x->strict = str_ieq(strict, STR("true")) || str_eq(strict, STR("1"));
+    x->env->act->read_body = 1;
+    return ST_BODY;
+}
+
+int dispatch_on_verified(exchange *x, const dispatch_input *in)
+{
+    profile_error e;
+    if (in->code < 0)
+        return dispatch_fail_with(
+            x, &(profile_error){.status = 503,
+                                .retry_after_s = 1,
+                                .message = STR("Too many keys are being verified; try again.")});
+    if (admit_verified(x->env->admit, x->world, x->route, in->code, admit_presented(x->head),
+                       x->peer, x->env->now, &x->who, &e) != ADMIT_OK)
+        return refused(x, &e);
+    return admitted(x);
+}
+
 int dispatch_on_head(exchange *x, const dispatch_input *in)
 {
     profile_error e;
-    int next = ST_DONE;
     x->head = in->head;
     x->is_head = x->head->method == HTTP_HEAD;
     name_request(x);
@@ -127,30 +177,35 @@ int dispatch_on_head(exchange *x, const dispatch_input *in)
                                            "served.", STR_ARG(x->head->path));
         return dispatch_fail(x, 404, STR_NONE, STR_NONE, why, STR("unknown_path"));
     }
-    if (admit_check(x->world, x->route, x->head, &x->who, &e) != 0) {
-        plug_out_header(x->env->scratch, &x->env->client, STR("WWW-Authenticate"), STR("Bearer"));
-        return dispatch_fail_with(x, &e);
-    }
-    if (check_method(x, &next))
-        return next;
-    if (x->route->kind != WORLD_ENDPOINT) {
-        x->asking = ASK_MANAGE;
-        x->after_ask = ST_MANAGED;
+    int rc = admit_check(x->env->admit, x->world, x->route, x->head, x->peer, x->env->now, &x->who,
+                         &e);
+    if (rc == ADMIT_SLOW) {
+        x->asking = ASK_VERIFY;
+        x->after_ask = ST_VERIFIED;
         return STAY;
     }
-    if (check_body_kind(x, &next))
-        return next;
-    tp_str strict = http_header(x->head, STR("x-turnpike-strict"));
-    x->strict = str_ieq(strict, STR("true")) || str_eq(strict, STR("1"));
-    x->env->act->read_body = 1;
-    return ST_BODY;
+    return rc == ADMIT_OK ? admitted(x) : refused(x, &e);
+}
+
+int dispatch_on_manage(exchange *x, const dispatch_input *in)
+{
+    if (in->kind == IN_BODY_FAILED)
+        return dispatch_fail(x, in->code, STR_NONE, STR_NONE, str_of(in->what), STR_NONE);
+    if (in->kind != IN_BODY)
+        return STAY;
+    x->bytes_in = (int64_t)in->bytes.len;
+    x->manage_body = in->bytes;
+    return ask_manage(x);
 }
 
 int dispatch_on_managed(exchange *x, const dispatch_input *in)
 {
     dispatch_env *env = x->env;
-    if (plug_out_header(env->scratch, &env->client, STR("Content-Type"), str_of(in->what)) != 0 ||
-        plug_out_write(env->scratch, &env->client, in->bytes, 1) != 0) {
+    int rc = plug_out_header(env->scratch, &env->client, STR("Content-Type"), str_of(in->what));
+    for (uint32_t i = 0; i < in->header_count; i++)
+        rc |= plug_out_header(env->scratch, &env->client, in->headers[i].name,
+                              in->headers[i].value);
+    if (rc != 0 || plug_out_write(env->scratch, &env->client, in->bytes, 1) != 0) {
         plug_out_reset(&env->client);
         return out_of_memory(x);
     }
@@ -333,6 +388,49 @@ static int own_operation(exchange *x)
     return h ? 0 : TP_E_NOMEM;
 }
 
+static int64_t permille(int64_t nano, int32_t part)
+{
+    money_exact sum = (money_exact)nano * part * 1000;
+    return part == 1000 ? nano : money_round(sum);
+}
+
+/* What each candidate may cost the customer at most, and the most tokens that any may take. */
+static void estimate(exchange *x)
+{
+    for (uint32_t i = 0; i < x->plan.candidate_count; i++) {
+        const world_deployment *d = x->plan.of[i];
+        int64_t most = settle_hold(d, &x->op);
+        if (x->who.byok_any && admit_byok(&x->who, d->provider->conf->name, x->op.format))
+            most = permille(most, x->world->conf->billing.byok_fee_permille);
+        x->plan.candidates[i].cost = most;
+        if (x->who.key)
+            x->hold_tokens = TP_MAX(x->hold_tokens, settle_hold_tokens(d, &x->op));
+    }
+    /* Nobody has counted: four bytes of text a token, as for what is relayed. */
+    x->prompt_estimate =
+        x->op.prompt_tokens >= 0 ? x->op.prompt_tokens : (int64_t)(x->op.body.text.len + 3) / 4;
+}
+
+void dispatch_owe(const exchange *x, settle_record *r)
+{
+    const conf_billing *b = &x->world->conf->billing;
+    r->cost_nano = x->cost_nano;
+    r->charged_nano = x->byok ? permille(x->cost_nano, b->byok_fee_permille) : x->cost_nano;
+}
+
+/* Generations that are kept with their prompts take the body as it came, cut to what is kept. */
+static void keep_prompt(exchange *x)
+{
+    const conf_store *s = &x->world->conf->store;
+    tp_str body = x->op.body.text;
+    size_t n = TP_MIN(body.len, (size_t)s->prompt_bytes);
+    if (!s->generations || !s->prompts)
+        return;
+    while (n > 0 && n < body.len && ((unsigned char)body.ptr[n] & 0xc0) == 0x80)
+        n--;
+    x->prompt = arena_str(&x->mem, str_make(body.ptr, n));
+}
+
 int dispatch_on_parsed(exchange *x, const dispatch_input *in)
 {
     profile_error e;
@@ -349,13 +447,13 @@ int dispatch_on_parsed(exchange *x, const dispatch_input *in)
     x->asked = arena_str(&x->mem, x->op.model);
     x->streaming = (x->op.flags & TP_STREAM) != 0;
     if (admit_model(&x->who, x->op.model, &x->mem, &e) != 0 ||
-        route_candidates(x->world, x->route->surface, &x->op, x->env->live, &x->req, &x->plan, &e))
+        route_candidates(x->world, x->route->surface, admit_policy(&x->who), &x->op, x->env->live,
+                         &x->req, &x->plan, &e))
         return dispatch_fail_with(x, &e);
     /* What parse emitted is the prompt; its bytes last for this run, and so does the question. */
     x->op.prompt =
         (tp_list){x->env->out.events, x->env->out.event_count, sizeof(tp_event)};
-    for (uint32_t i = 0; i < x->plan.candidate_count; i++)
-        x->plan.candidates[i].cost = settle_hold(x->plan.of[i], &x->op);
+    estimate(x);
     if (!x->plan.strategy) /* as configured */
         return dispatch_on_ranked(x, NULL);
     tp_rank *order = arena_zalloc(&x->env->scratch->mem,
@@ -389,7 +487,8 @@ int dispatch_on_ranked(exchange *x, const dispatch_input *in)
     if (route_ranked(&x->plan, x->plan.strategy ? &x->env->iv : NULL,
                      (uint32_t)x->world->conf->routing.max_attempts, &x->req, &e) != 0)
         return dispatch_fail_with(x, &e);
-    x->cost_nano = most_of_plan(&x->plan);
+    x->hold_nano = most_of_plan(&x->plan);
+    keep_prompt(x);
     dispatch_name_reply(x); /* hold and ledger entry are named by it */
     x->asking = ASK_HOLD;
     x->after_ask = ST_HELD;
@@ -399,12 +498,13 @@ int dispatch_on_ranked(exchange *x, const dispatch_input *in)
 int dispatch_on_held(exchange *x, const dispatch_input *in)
 {
     if (in->kind == IN_REFUSED) {
-        if (in->code == 402)
-            return dispatch_fail(x, 402, STR("insufficient_credits"), STR_NONE,
-                                 STR("Insufficient credits. Please add funds to your account."),
-                                 STR("insufficient_credits"));
-        return dispatch_fail(x, 503, STR_NONE, STR_NONE,
-                             STR("The ledger is not available; try again later."), STR_NONE);
+        profile_error *e = &x->refusal;
+        x->hold_nano = 0;
+        if (!e->message.len)
+            e->message = e->status == 402
+                             ? STR("Insufficient credits. Please add funds to your account.")
+                             : STR("The ledger is not available; try again later.");
+        return dispatch_fail_with(x, e);
     }
     x->held = 1;
     return ST_ATTEMPT;

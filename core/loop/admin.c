@@ -9,7 +9,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define LINE_MAX_BYTES 4096u
+#define LINE_MAX_BYTES (4u << 20)
+#define READ_BYTES 4096u
 
 struct admin {
     uv_pipe_t pipe;
@@ -17,24 +18,33 @@ struct admin {
     void *arg;
     const logger *log;
     char *path;
-    struct client *clients;
+    admin_client *clients;
 };
 
-typedef struct client {
+struct admin_client {
     uv_pipe_t pipe;
     uv_write_t write;
     admin *a;
-    struct client *next, **link;
-    buf answer;
-    size_t len;
-    char line[LINE_MAX_BYTES];
-} client;
+    admin_client *next, **link;
+    buf answer, line;
+    int32_t waiting, closed; /* an answer is to come; the pipe is closed */
+    char in[READ_BYTES];
+};
+typedef admin_client client;
+
+static void client_free(client *c)
+{
+    buf_free(&c->answer);
+    buf_free(&c->line);
+    free(c);
+}
 
 static void client_closed(uv_handle_t *h)
 {
     client *c = h->data;
-    buf_free(&c->answer);
-    free(c);
+    c->closed = 1;
+    if (!c->waiting)
+        client_free(c);
 }
 
 static void hang_up(client *c)
@@ -59,28 +69,44 @@ static void give_room(uv_handle_t *h, size_t hint, uv_buf_t *b)
 {
     client *c = h->data;
     (void)hint;
-    *b = uv_buf_init(c->line + c->len, (unsigned)(sizeof(c->line) - c->len));
+    *b = uv_buf_init(c->in, sizeof(c->in));
+}
+
+static void send_answer(client *c)
+{
+    uv_buf_t out = uv_buf_init(c->answer.ptr, (unsigned)c->answer.len);
+    c->write.data = c;
+    if (uv_write(&c->write, (uv_stream_t *)&c->pipe, &out, 1, written) != 0)
+        hang_up(c);
+}
+
+void admin_reply(admin_client *c, tp_str answer)
+{
+    c->waiting = 0;
+    if (c->closed)
+        client_free(c);
+    else if (c->a && buf_adds(&c->answer, answer) == 0)
+        send_answer(c);
+    else
+        hang_up(c);
 }
 
 static void on_line(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
 {
     client *c = s->data;
-    (void)b;
-    if (n > 0)
-        c->len += (size_t)n;
-    char *end = memchr(c->line, '\n', c->len);
-    if (!end && n >= 0 && c->len < sizeof(c->line))
+    const char *end = n > 0 ? memchr(b->base, '\n', (size_t)n) : NULL;
+    if (n >= 0 && !end && buf_add(&c->line, b->base, (size_t)n) == 0)
         return;
     uv_read_stop(s);
-    if (!end) {
+    if (!end || buf_add(&c->line, b->base, (size_t)(end - b->base)) != 0) {
         hang_up(c);
         return;
     }
-    c->a->answer(c->a->arg, (tp_str){c->line, (size_t)(end - c->line)}, &c->answer);
-    uv_buf_t out = uv_buf_init(c->answer.ptr, (unsigned)c->answer.len);
-    c->write.data = c;
-    if (uv_write(&c->write, s, &out, 1, written) != 0)
-        hang_up(c);
+    c->waiting = 1;
+    if (c->a->answer(c->a->arg, c, buf_str(&c->line), &c->answer)) {
+        c->waiting = 0;
+        send_answer(c);
+    }
 }
 
 static void on_connect(uv_stream_t *s, int status)
@@ -90,7 +116,8 @@ static void on_connect(uv_stream_t *s, int status)
         return;
     client *c = tp_xcalloc(1, sizeof(*c));
     c->a = a;
-    buf_init(&c->answer, 16u << 20);
+    buf_init(&c->answer, 64u << 20);
+    buf_init(&c->line, LINE_MAX_BYTES);
     uv_pipe_init(s->loop, &c->pipe, 0);
     c->pipe.data = c;
     c->next = a->clients;

@@ -13,6 +13,20 @@ static void on_timer(wheel_timer *t)
     flight_run(f, &(dispatch_input){.kind = IN_TIMER});
 }
 
+/* "192.0.2.7:5123" or "[2001:db8::7]:5123", without the port. */
+static tp_str copy_host(char *to, size_t room, tp_str peer)
+{
+    size_t n = peer.len;
+    while (n > 0 && peer.ptr[n - 1] != ':')
+        n--;
+    tp_str host = str_make(peer.ptr, n ? n - 1 : 0);
+    if (host.len > 1 && host.ptr[0] == '[')
+        host = str_make(host.ptr + 1, host.len - 2);
+    host.len = TP_MIN(host.len, room);
+    str_copy(to, host.ptr, host.len);
+    return str_make(to, host.len);
+}
+
 flight *flight_new(worker *w, conn *c)
 {
     flight *f = w->spare;
@@ -33,6 +47,8 @@ flight *flight_new(worker *w, conn *c)
     f->body = NULL;
     f->body_len = f->body_cap = 0;
     f->paused = f->release_wanted = 0;
+    f->job = NULL;
+    f->x.peer = copy_host(f->peer, sizeof(f->peer), str_make(c->peer, c->peer_len));
     f->next = w->flights;
     f->link = &w->flights;
     if (f->next)
@@ -56,6 +72,7 @@ static void flight_free(flight *f)
 {
     worker *w = f->w;
     TP_MUST(!f->up && !f->c);
+    jobs_free(f);
     wheel_disarm(&w->timers, &f->timer);
     *f->link = f->next;
     if (f->next)

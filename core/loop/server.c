@@ -245,6 +245,8 @@ static int reload(server *s, tp_error *err)
     s->current = next;
     world_unref(old);
     (void)set_limits(s, is, err); /* it had enough at the start */
+    if (s->ports->loaded)
+        s->ports->loaded(s->ports->arg, next);
     log_line(s->log, LOG_INFO, "configuration %u is in force", next->serial);
     return 0;
 }
@@ -360,10 +362,12 @@ static void status_answer(server *s, buf *out)
                s->draining ? "true" : "false");
 }
 
-static void answer(void *arg, tp_str line, buf *out)
+static int answer(void *arg, admin_client *client, tp_str line, buf *out)
 {
     server *s = arg;
     tp_error err = {0};
+    if (str_starts(line, STR("api ")))
+        return admin_api(s->ports->api, &s->loop, s->current, client, str_skip(line, 4), out);
     if (str_eq(line, STR("reload"))) {
         if (s->ports->reopen)
             s->ports->reopen(s->ports->arg);
@@ -383,8 +387,9 @@ static void answer(void *arg, tp_str line, buf *out)
         begin_drain(s);
     } else if (!s->ports->command || s->ports->command(s->ports->arg, s, line, out) != 0) {
         buf_adds(out, STR("{\"ok\":false,\"error\":\"unknown command; known are reload, status, "
-                          "stop, metrics\"}\n"));
+                          "stop, metrics, api\"}\n"));
     }
+    return 1;
 }
 
 /* ---- Life. */

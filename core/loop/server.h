@@ -6,6 +6,7 @@
 #define TP_LOOP_SERVER_H
 #include "base/log.h"
 #include "dispatch/exchange.h"
+#include "manage/api.h"
 #include "manage/manage.h"
 #include "world/world.h"
 
@@ -20,13 +21,20 @@ typedef struct worker_figures { /* one worker's, written by it, read by anyone (
 typedef struct server_ports {
     void *arg;
     const manage_ports *manage;
-    /* On a worker's thread: an exchange is settled (before its last bytes) or over; once a second.
-     */
-    int (*settle)(void *arg, uint32_t worker, const settle_record *r); /* 1: settled */
+    const api_ports *api; /* the management API; NULL: there is none (503) */
+    /* What a worker admits with; for its thread alone, const while it runs. NULL: static keys only,
+     * no limits. */
+    const admit_env *(*admit)(void *arg, uint32_t worker);
+    /* On a worker's thread: the most that an exchange may cost is held (1), or not (-1 and *why);
+     * it is settled, before its last bytes (1); it is over; once a second. */
+    int (*hold)(void *arg, uint32_t worker, exchange *x, int64_t nano, int64_t tokens,
+                profile_error *why);
+    int (*settle)(void *arg, uint32_t worker, exchange *x, settle_record *r);
     void (*record)(void *arg, uint32_t worker, const settle_record *r);
     void (*tick)(void *arg, uint32_t worker, const worker_figures *f, tp_now now);
     /* On the serving thread: the next world (NULL and err: it stays as it is). */
     world *(*load)(void *arg, tp_error *err);
+    void (*loaded)(void *arg, const world *w); /* it is in force for what comes; NULL allowed */
     void (*reopen)(void *arg); /* log files, after SIGHUP */
     /* An admin command that the server does not know: writes the answer. 0, or -1: unknown. */
     int (*command)(void *arg, server *s, tp_str line, buf *answer);

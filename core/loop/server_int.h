@@ -11,6 +11,7 @@
 typedef struct worker worker;
 typedef struct conn conn;
 typedef struct flight flight;
+typedef struct job job;
 
 /* A worker's share of a world: its exchanges count here, without atomics; the last one gives the
  * worker's reference back (to the serving thread, where plugins are destroyed). */
@@ -59,7 +60,7 @@ struct worker {
     tp_str *segs;            /* a response's segments, while they are written */
     uint32_t seg_cap, closing;
     uint64_t flights_made, rested_at; /* exchanges begun; as it was when memory was given back */
-    uint32_t idle_s, reserved2;
+    uint32_t idle_s, jobs; /* jobs: running or waiting */
     tp_now now;              /* of the current callback */
     int64_t date_s;
     char date[30];
@@ -77,6 +78,8 @@ struct flight { /* one exchange, its upstream stream and its timer */
     char *body;         /* malloced request body */
     size_t body_len, body_cap;
     int32_t paused, release_wanted;
+    job *job;           /* what runs for it on another thread, and its answer */
+    char peer[48];      /* the client's address, without the port */
 };
 
 enum { CONN_READING = 0, /* between requests, or a head or body is on its way */
@@ -137,6 +140,11 @@ static inline void figure_up(_Atomic uint64_t *f)
 {
     figure_set(f, atomic_load_explicit(f, memory_order_relaxed) + 1);
 }
+
+/* ---- jobs.c: what blocks (Argon2, the management API) runs on libuv's threads. */
+int jobs_verify(flight *f, int32_t *right);          /* as dispatch_ports.verify */
+int jobs_manage(flight *f, dispatch_input *reply);   /* as dispatch_ports.manage; for the API */
+void jobs_free(flight *f);                           /* its answer is no longer needed */
 
 /* ---- conn.c, conn_read.c, conn_write.c */
 void conn_take(worker *w, int fd, tls_context *tls, int refused);

@@ -22,12 +22,24 @@ void worker_clock(worker *w)
 
 /* ---- Ports. */
 
-static int port_settle(void *arg, exchange *x, const settle_record *r)
+static int port_verify(void *arg, exchange *x, int32_t *right)
+{
+    (void)arg;
+    return jobs_verify(x->user, right);
+}
+
+static int port_hold(void *arg, exchange *x, int64_t nano, int64_t tokens, profile_error *why)
 {
     worker *w = arg;
     const server_ports *p = server_ports_of(w->owner);
-    (void)x;
-    return p->settle ? p->settle(p->arg, w->index, r) : 1;
+    return p->hold(p->arg, w->index, x, nano, tokens, why);
+}
+
+static int port_settle(void *arg, exchange *x, settle_record *r)
+{
+    worker *w = arg;
+    const server_ports *p = server_ports_of(w->owner);
+    return p->settle(p->arg, w->index, x, r);
 }
 
 static void port_record(void *arg, exchange *x, const settle_record *r)
@@ -46,6 +58,8 @@ static int port_manage(void *arg, exchange *x, dispatch_input *reply)
 {
     worker *w = arg;
     manage_reply m = {0};
+    if (x->route->kind >= WORLD_KEYS)
+        return jobs_manage(x->user, reply);
     buf_free(&w->managed);
     manage_handle(server_ports_of(w->owner)->manage, x->world, x->route, x->rest, &x->who,
                   w->env.now, &m);
@@ -250,6 +264,8 @@ static void on_second(uv_timer_t *t)
     figure_set(&f->upstream_retries, s.retries);
     figure_set(&f->upstream_failures, s.failures);
     figure_set(&f->exchanges, w->env.active);
+    if (w->env.admit && w->env.admit->book)
+        book_quiet(w->env.admit->book, w->index); /* between callbacks nothing of it is held */
     if (p->tick)
         p->tick(p->arg, w->index, f, w->now);
     rest(w);
@@ -282,10 +298,14 @@ int worker_init(worker *w, server *s, uint32_t index, const char *curl_module, t
     arena_pool_init(&w->pool, 512);
     plug_scratch_init(&w->scratch, &w->pool, SCRATCH_MAX, server_log(s));
     buf_init(&w->head, 1u << 20);
+    const server_ports *p = server_ports_of(s);
     w->env = (dispatch_env){.ports = {.arg = w,
-                                      .settle = server_ports_of(s)->settle ? port_settle : NULL,
+                                      .verify = port_verify,
+                                      .hold = p->hold ? port_hold : NULL,
+                                      .settle = p->settle ? port_settle : NULL,
                                       .manage = port_manage,
                                       .record = port_record},
+                            .admit = p->admit ? p->admit(p->arg, index) : NULL,
                             .scratch = &w->scratch,
                             .live = server_live(s),
                             .pool = &w->pool,

@@ -67,6 +67,11 @@ void counters_finished(counters *c, const settle_record *r)
             u++;
         counters_add(&c->units[u], r->used.classes[i].count);
     }
+    if (!r->attempts && (r->status == 401 || r->status == 402 || r->status == 429))
+        counters_add(&c->denied[r->status == 401   ? COUNTERS_NO_KEY
+                                : r->status == 402 ? COUNTERS_NO_CREDIT
+                                                   : COUNTERS_NO_RATE],
+                     1);
     counters_add(&c->cost_nano, r->cost_nano);
     counters_add(&c->bytes_in, r->bytes_in);
     counters_add(&c->bytes_out, r->bytes_out);
@@ -155,10 +160,13 @@ int observe_render_metrics(const observe *o, const observe_extra *x, buf *out)
 {
     static const char *const classes[] = {"none", "1xx", "2xx", "3xx", "4xx", "5xx"};
     static const char *const outcomes[] = {NULL, "completed", "failed", "cancelled"};
+    static const char *const denials[] = {"credits", "limit", "store", "key"};
     static const struct plain {
         const char *name, *type, *help;
         size_t offset;
     } plain[] = {
+        {"records_lost_total", "counter", "Generations that the journal had no room for.",
+         offsetof(counters, records_lost)},
         {"streams_total", "counter", "Finished exchanges that were streamed.",
          offsetof(counters, streams)},
         {"request_bytes_total", "counter", "Bytes of request bodies.",
@@ -193,11 +201,18 @@ int observe_render_metrics(const observe *o, const observe_extra *x, buf *out)
     rc = rc ? rc
             : labelled(o, out, "units_total", "Units used, by class.", "unit", unit_names,
                        COUNTERS_UNITS, offsetof(counters, units));
+    rc = rc ? rc
+            : labelled(o, out, "denied_total", "Requests refused by admission, by what was short.",
+                       "by", denials, TP_COUNT(denials), offsetof(counters, denied));
     for (uint32_t i = 0; rc == 0 && i < TP_COUNT(plain); i++)
         rc = one(out, plain[i].name, plain[i].type, plain[i].help, total(o, plain[i].offset));
     rc = rc ? rc : head(out, "cost_dollars_total", "counter", "What finished exchanges cost.");
     rc = rc ? rc
             : decimal(out, "cost_dollars_total", total(o, offsetof(counters, cost_nano)),
+                      1000000000);
+    rc = rc ? rc : head(out, "charged_dollars_total", "counter", "What teams were charged.");
+    rc = rc ? rc
+            : decimal(out, "charged_dollars_total", total(o, offsetof(counters, charged_nano)),
                       1000000000);
     rc = rc ? rc
             : histogram(o, out, "request_seconds", "Time of a whole exchange.",
@@ -214,6 +229,23 @@ int observe_render_metrics(const observe *o, const observe_extra *x, buf *out)
         rc = rc ? rc
                 : one(out, "world_serial", "gauge", "Which reload made the configuration in force.",
                       x->world_serial);
+        const struct {
+            const char *name, *type, *help;
+            uint64_t value;
+        } more[] = {
+            {"journal_bytes", "gauge", "Bytes in the journal that are not stored yet.",
+             x->journal_bytes},
+            {"journal_capacity_bytes", "gauge", "Room of the journal.", x->journal_capacity},
+            {"journal_drained_total", "counter", "Records stored from the journal.",
+             x->drained_records},
+            {"store_failed_writes_total", "counter", "Writes that the store refused.",
+             x->failed_writes},
+            {"store_segments_dropped_total", "counter", "Segments of generations past their age.",
+             x->segments_dropped},
+            {"keys", "gauge", "Client keys in force.", x->keys},
+        };
+        for (uint32_t i = 0; rc == 0 && i < TP_COUNT(more); i++)
+            rc = one(out, more[i].name, more[i].type, more[i].help, more[i].value);
         rc = rc ? rc : head(out, "start_time_seconds", "gauge", "Start of the process, Unix time.");
         rc = rc ? rc : decimal(out, "start_time_seconds", (uint64_t)x->started_unix_ms, 1000);
     }

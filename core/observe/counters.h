@@ -14,6 +14,7 @@ typedef struct counters_histogram {
     _Atomic uint64_t sum_us;
 } counters_histogram;
 
+enum { COUNTERS_NO_CREDIT = 0, COUNTERS_NO_RATE, COUNTERS_NO_STORE, COUNTERS_NO_KEY };
 typedef struct counters { /* one worker's; other threads only read */
     _Alignas(64) _Atomic uint64_t status[6]; /* finished exchanges by status class; 0: none sent */
     _Atomic uint64_t outcome[4];             /* by SETTLE_ */
@@ -31,6 +32,9 @@ typedef struct counters { /* one worker's; other threads only read */
     _Atomic uint64_t refused;                /* client connections refused: limits */
     _Atomic uint64_t upstream_connects;      /* upstream connections made */
     _Atomic uint64_t http_faults;            /* requests refused while parsing */
+    _Atomic uint64_t charged_nano;           /* what teams paid of the cost */
+    _Atomic uint64_t denied[4];              /* refusals: credits, limits, the store, secrets */
+    _Atomic uint64_t records_lost;           /* generations that the journal had no room for */
     counters_histogram latency;              /* whole exchange */
     counters_histogram first_token;
 } counters;
@@ -56,6 +60,8 @@ typedef struct observe_extra {
     uint64_t store_healthy;   /* 1 or 0 */
     uint64_t world_serial;
     int64_t started_unix_ms;
+    uint64_t journal_bytes, journal_capacity, drained_records, failed_writes, segments_dropped;
+    uint64_t keys;            /* in the book */
 } observe_extra;
 /* The metrics page, Prometheus text format 0.0.4. 0, or what the buffer answers. x may be NULL.
  * [any] */

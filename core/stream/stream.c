@@ -109,6 +109,11 @@ void stream_step(stream_tally *t)
     t->step = (usage){0};
 }
 
+int64_t stream_weight(const tp_event *e)
+{
+    return joinable(e) ? (int64_t)e->text.len : 0;
+}
+
 int stream_is_answer(const tp_event *e)
 {
     if (e->flags & TP_EV_PREAMBLE)
