@@ -105,22 +105,23 @@ static void note_plan(actor *a, const exchange *x)
     }
 }
 
-static int port_hold(void *arg, exchange *x, int64_t nano, int32_t *status)
+static int port_hold(void *arg, exchange *x, int64_t nano, int64_t tokens, profile_error *why)
 {
     actor *a = x->user;
     (void)arg;
     a->holds++;
     note_plan(a, x);
-    CHECK(a, nano >= 0, "a hold of %lld", (long long)nano);
+    CHECK(a, nano >= 0 && tokens >= 0, "a hold of %lld", (long long)nano);
     CHECK(a, x->plan.model == NULL || a->shipped || nano >= 100 + 3,
           "a hold of %lld is less than the request may cost", (long long)nano);
     CHECK(a, x->reply_id_len, "a hold without a name");
     a->answer = (dispatch_input){.kind = IN_HELD};
     if (a->q.kind == ASK_HELD_BACK || a->q.kind == ASK_NO_LEDGER)
-        a->answer = (dispatch_input){.kind = IN_REFUSED, .code = a->q.status};
+        a->answer = (dispatch_input){.kind = IN_REFUSED};
+    if (a->answer.kind == IN_REFUSED)
+        *why = (profile_error){.status = a->q.status};
     if (is_late(a, ASK_HOLD))
         return 0;
-    *status = a->answer.code;
     a->granted += a->answer.kind == IN_HELD;
     return a->answer.kind == IN_HELD ? 1 : -1;
 }
@@ -145,7 +146,7 @@ static int port_credential(void *arg, exchange *x, const world_provider *p, cons
     return has ? 1 : -1;
 }
 
-static int port_settle(void *arg, exchange *x, const settle_record *r)
+static int port_settle(void *arg, exchange *x, settle_record *r)
 {
     actor *a = x->user;
     (void)arg;
@@ -153,7 +154,10 @@ static int port_settle(void *arg, exchange *x, const settle_record *r)
     CHECK(a, a->granted == 1 && a->settles == 1, "settled %d times for %d holds", a->settles,
           a->granted);
     CHECK(a, !a->finished && !a->broken, "settled after the last bytes");
-    CHECK(a, r->generation.len && r->cost_nano == 0, "a settle record without a name, or settled");
+    CHECK(a, r->generation.len && r->cost_nano == x->cost_nano,
+          "a settle record without a name, or of another cost");
+    CHECK(a, r->hold_nano >= r->cost_nano || x->plan.model == NULL || a->shipped,
+          "%lld settled of a hold of %lld", (long long)r->cost_nano, (long long)r->hold_nano);
     a->settled_nano = x->cost_nano;
     a->settled_outcome = r->outcome;
     a->answer = (dispatch_input){.kind = IN_SETTLED};
