@@ -18,6 +18,7 @@ typedef struct admit_env {
     address_table *addresses; /* shared; NULL: none is limited */
 } admit_env;
 
+#define ADMIT_SAID 128u
 typedef struct admit_principal { /* by value in the exchange; zeroed: nobody */
     const conf_key *fixed;    /* a static key; lives with the world */
     book_key *key;            /* pinned by admit_check; also of a static key that has limits, role
@@ -27,10 +28,12 @@ typedef struct admit_principal { /* by value in the exchange; zeroed: nobody */
     int32_t counted;          /* 1: counts in key->in_flight */
     window_view window;       /* for the X-RateLimit headers */
     /* What admit_hold put aside. */
-    int64_t held_nano, held_tokens, spend_held;
-    uint64_t token_window;
+    int64_t held_nano, held_tokens, spend_held, spend_began;
+    uint64_t token_window;    /* after ADMIT_SLOW: what was taken of the address's window */
     int32_t holding;          /* 1: until admit_settle */
     int32_t byok_any;         /* 1: the team has provider keys of its own */
+    char said[ADMIT_SAID];    /* where a profile_error's message may lie: it lives as long as this,
+                                 until the next call */
 } admit_principal;
 
 enum { ADMIT_OK = 0, ADMIT_REFUSED = -1,

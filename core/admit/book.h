@@ -46,7 +46,8 @@ void window_return(_Atomic uint64_t *word, uint64_t token, int64_t n, int64_t us
 typedef struct window_file window_file;
 int window_file_open(const char *path, uint32_t slots, window_file **out, tp_error *err);
 void window_file_close(window_file *f);
-/* The words of a key, the same ones over restarts. NULL when all slots are taken. */
+/* The words of a key, the same ones over restarts. NULL when all slots are taken, or the file system
+ * has no room for more. One thread at a time: the book calls it under its lock. */
 window_words *window_file_slot(window_file *f, tp_str key_id);
 void window_file_release(window_file *f, window_words *w);
 
@@ -85,6 +86,7 @@ typedef struct key_terms { /* immutable; see book_quiet */
     int64_t created_ms, expires_ms;
     unsigned char hmac[32], pepper_id[8];
 } key_terms;
+typedef struct book_spend book_spend;
 typedef struct book_key { /* pinned by who uses it beyond a callback: book_pin, book_unpin */
     tp_str id;
     _Atomic(const key_terms *) terms;
@@ -92,10 +94,13 @@ typedef struct book_key { /* pinned by who uses it beyond a callback: book_pin, 
     _Atomic int32_t in_flight;
     _Atomic int32_t revoked;
     window_words *windows;
-    _Atomic int64_t period_began;     /* UTC day number (or that of the month's first day) */
-    _Atomic int64_t spent, spend_held; /* nano-dollars of the period */
-    _Atomic int64_t last_used_ms;
+    _Atomic(book_spend *) spend; /* of a period; see book_spent */
+    _Atomic int64_t last_used_ms; /* to the second */
 } book_key;
+/* What was settled with this key in the period that now_ms lies in (in total, UTC day or month),
+ * nano-dollars; held (may be NULL): what is put aside of its spending limit beside that. As look-ups:
+ * a worker, or between book_enter and book_leave. */
+int64_t book_spent(const book_key *k, int64_t now_ms, int64_t *held);
 
 /* windows: taken. workers: how many call book_quiet, by index 0 .. workers-1. [load] */
 book *book_new(const secret_pepper *pepper, window_file *windows_take, uint32_t workers);
@@ -109,13 +114,16 @@ void book_quiet(book *b, uint32_t worker);
  * the serving thread) look up and use them between book_enter and book_leave. */
 book_key *book_key_by_lookup(book *b, tp_str lookup); /* NULL: unknown */
 book_key *book_key_by_id(book *b, tp_str id);
-book_key *book_key_static(book *b, tp_str name);      /* a static key of conf.d */
+book_key *book_key_static(book *b, tp_str name);      /* a static key of conf.d: only those that
+                                                         have a role, team, tier or limits */
 book_team *book_team_of(book *b, tp_str id);
 void book_pin(book_key *k);
 void book_unpin(book *b, book_key *k);
-void book_enter(book *b); /* takes the book's lock: changes wait; not for workers */
+/* Takes the book's lock: changes wait, so none may be called before book_leave. Not for workers. */
+void book_enter(book *b);
 void book_leave(book *b);
-/* Calls each; stops at the first non-zero answer and returns it. Between enter and leave. */
+/* Calls each, in the order of their making (static keys, whose id is "static:" and the name, too);
+ * stops at the first non-zero answer and returns it. Between enter and leave. */
 int book_each_team(book *b, int (*f)(void *arg, book_team *t), void *arg);
 int book_each_key(book *b, int (*f)(void *arg, book_key *k), void *arg);
 uint32_t book_key_count(const book *b);
@@ -127,7 +135,8 @@ int book_put_team(book *b, const registry_team *t);
 /* Replaces all provider keys of a team; secrets are in the clear here. */
 int book_put_byok(book *b, tp_str team, const book_byok *list, uint32_t count);
 /* New, or replaces the terms; its team must be there. spent_nano: of the current period, for a new
- * one. */
+ * one; one that is there keeps its figures, also into another kind of period. 0, or -1 (no memory,
+ * no such team, another key has this look-up). */
 int book_put_key(book *b, const registry_key *k, int64_t spent_nano, int64_t now_ms);
 int book_remove_key(book *b, tp_str id); /* 0, or -1: there is none */
 /* The teams, tiers and static keys of a configuration, and what follows from its tiers for all
