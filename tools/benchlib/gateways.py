@@ -2,6 +2,7 @@
 stand at the top, so that they are easy to change."""
 import json
 import os
+import subprocess
 import time
 
 from . import bodies
@@ -40,7 +41,14 @@ def turnpike_conf(workers, run_dir, port, upstream_port, models, tls):
             name: {"deployments": [{"provider": "mock", "model": upstream}]}
             for name, upstream in models.items()
         },
+        # The other gateways keep no record of a request either; scenario `governed` has all of it.
+        "store": {"generations": False},
     }
+
+
+PRICE = {"prompt": "0.0000025", "completion": "0.00001"}  # dollars a token
+LIMITS = ["--rate-limit", "16000000", "--tokens-per-minute", "16000000000",
+          "--concurrency", "100000"]
 
 
 NGINX_CONF = """
@@ -115,6 +123,7 @@ listen bench
 class Gateway:
     """A way to the mock: port for JSON, stream_port for SSE."""
     name = ""
+    key = KEY
 
     def __init__(self, setup):
         self.setup = setup
@@ -151,7 +160,7 @@ class Gateway:
         return self.proc is None or self.proc.alive()
 
     def _started(self, argv, log_path):
-        raw = bodies.raw_request(self.port, bodies.chat("small", self.model("bench")), KEY)
+        raw = bodies.raw_request(self.port, bodies.chat("small", self.model("bench")), self.key)
         begin = time.perf_counter()
         with open(log_path, "w", encoding="utf-8") as log:
             self.proc = Proc(argv, cpus=self.setup.gateway_cpus, stdout=log, stderr=log)
@@ -227,7 +236,7 @@ class Turnpike(Gateway):
 
     def start(self, streams=0):
         s = self.setup
-        folder = s.folder("turnpike")
+        folder = s.folder(self.name)
         self.port = self.stream_port = free_ports(1)[0]
         os.makedirs(f"{folder}/conf.d", exist_ok=True)
         os.makedirs(f"{folder}/run", exist_ok=True)
@@ -235,10 +244,46 @@ class Turnpike(Gateway):
         with open(f"{folder}/conf.d/00-bench.json", "w", encoding="utf-8") as f:
             json.dump(conf, f, indent=2)
         argv = [a.format(binary=s.turnpike, dir=folder) for a in TURNPIKE_COMMAND]
+        self._prepare(conf, folder)
         return self._started(argv, f"{folder}/out.log")
+
+    def _prepare(self, conf, folder):
+        """What is to be done before it starts."""
+
+
+class Static(Turnpike):
+    """Turnpike with a static key, without credits and records: what `governed` is measured
+    against."""
+    name = "static"
+
+
+class Governed(Turnpike):
+    """Turnpike with everything that governs: a stored key, its limits, a hold, a settle through the
+    journal, a generation of each request, the writer on the gateway's own core."""
+    name = "governed"
+
+    def _prepare(self, conf, folder):
+        del conf["store"], conf["admission"]
+        for m in conf["models"].values():
+            m["max_output_tokens"] = 4096
+            m["deployments"][0]["price"] = PRICE
+        with open(f"{folder}/conf.d/00-bench.json", "w", encoding="utf-8") as f:
+            json.dump(conf, f, indent=2)
+        self._command(folder, "teams", "create", "bench", "--billing", "prepaid")
+        self._command(folder, "credits", "grant", "bench", "1000000")
+        made = self._command(folder, "keys", "create", "--team", "bench", "--name", "bench", *LIMITS)
+        self.key = made["key"]
+
+    def _command(self, folder, *words):
+        r = subprocess.run([self.setup.turnpike, *words, "--config", folder, "--json"],
+                           capture_output=True, text=True, timeout=30, check=False)
+        if r.returncode != 0:
+            raise BenchError(f"turnpike {' '.join(words)}: {r.stderr.strip()}")
+        return json.loads(r.stdout)
 
 
 GATEWAYS = {g.name: g for g in (Direct, Nginx, Haproxy, Turnpike)}
+GOVERNED = (Static, Governed)
 
 
 class Mock:

@@ -40,7 +40,7 @@ class Wrk:
                           "-s", script,
                           f"{gateway.scheme}://127.0.0.1:{gateway.port}/v1/chat/completions"],
                          cpus=setup.load_cpus, stdout=subprocess.PIPE,
-                         env={"BENCH_BODY": body_file, "BENCH_KEY": KEY})
+                         env={"BENCH_BODY": body_file, "BENCH_KEY": gateway.key})
 
     def result(self):
         out = self.proc.wait(self.limit)

@@ -7,7 +7,7 @@ import sys
 import time
 
 from . import bodies
-from .gateways import GATEWAYS
+from .gateways import GATEWAYS, GOVERNED
 from .load import Streams, Wrk, measure, syscalls_per_request
 from .procs import BenchError
 
@@ -93,6 +93,34 @@ def requests(setup, gateways, scenario):
             row["syscalls"] = syscalls_per_request(setup, g, files[g.name], connections)
         result["gateways"][g.name] = row
     return result
+
+
+def governed(setup):
+    """What governing costs: requests with a stored key, limits, holds and settles, against a static
+    key and none of it, in pairs."""
+    gateways = [g(setup) for g in GOVERNED]
+    for g in gateways:
+        g.start()
+    try:
+        files = {g.name: body_file(setup, g, "small", "bench") for g in gateways}
+        rounds = []
+        for n in range(setup.warmup + setup.rounds):
+            one = {g.name: measure(setup, g, files[g.name], 64, setup.seconds) for g in gateways}
+            if n >= setup.warmup:
+                rounds.append(one)
+                say(f"  governed {n - setup.warmup + 1}/{setup.rounds}: " + "  ".join(
+                    f"{k} {v['rps']:.0f}/s" for k, v in one.items()))
+        result = {"scenario": "governed", "connections": 64, "rounds": len(rounds), "gateways": {}}
+        for g in gateways:
+            mine = [r[g.name] for r in rounds]
+            row = {k: median(m[k] for m in mine) for k in ("rps", "p50", "p99", "cpu_us")}
+            row["errors"] = sum(m["errors"] + m["bad"] for m in mine)
+            row["rss_kb"] = max(m["rss_kb"] for m in mine)
+            row["kept"] = paired(rounds, g.name, "static", "rps")
+            result["gateways"][g.name] = row
+        return result
+    finally:
+        stop(gateways)
 
 
 def start(setup, names):
