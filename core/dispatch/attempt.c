@@ -20,7 +20,7 @@ static void forget_last_attempt(exchange *x)
     x->tally = (stream_tally){0};
     x->pending = STR_NONE;
     x->up_fin = x->local = x->used = x->byok = 0;
-    x->relayed = 0;
+    x->relayed = x->relayed_said = 0;
     x->chunk_used = 0;
     x->up_status = 0;
     x->up_head = NULL;

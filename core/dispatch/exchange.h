@@ -200,6 +200,7 @@ struct exchange { /* fields are dispatch's own but for req, up, world, request_i
     int64_t hold_nano, hold_tokens, charged_nano, baseline_nano;
     int64_t prompt_estimate; /* tokens, when nobody counts them */
     int64_t relayed;         /* bytes of answer that went to the client, streams only */
+    int64_t relayed_said;    /* of them, before the upstream last told a count of output */
     size_t journal_bytes;    /* the driver's: put aside for the settle record */
     int64_t start_unix_ms;
 

@@ -192,7 +192,10 @@ static void price_aborted(exchange *x)
     usage *u = &x->tally.used;
     if (x->committed && !x->tally.finish) { /* the upstream did not come to say its last count */
         usage said = *u;
+        int64_t since = x->relayed - x->relayed_said;
         settle_estimate(u, x->prompt_estimate, x->relayed);
+        if (settle_known(&said) && since > 0) /* some tell a count before they begin */
+            usage_set(u, STR("completion"), usage_get(u, STR("completion")) + (since + 3) / 4);
         x->estimated = memcmp(&said, u, sizeof(said)) != 0;
     }
     price(x, x->committed);

@@ -171,6 +171,8 @@ static uint32_t sort_events(exchange *x, tp_event *events, uint32_t n, const tp_
             events[kept++] = events[i];
         if (x->streaming)
             x->relayed += stream_weight(&events[i]);
+        if (events[i].kind == TP_EV_USAGE && settle_known(&x->tally.step))
+            x->relayed_said = x->relayed;
     }
     return kept;
 }
