@@ -42,7 +42,10 @@ typedef struct journal_port {
 
 /* ---- A record as bytes: what lies in the journal and in stored generations. Little-endian, a
  * version byte first, strings with a 16-bit length; settle/record.c documents the layout. */
-#define LEDGER_RECORD_STRINGS 4096u /* all strings together but for the prompt, cut to fit */
+#define LEDGER_STRINGS 15u          /* strings of a record but for the prompt */
+#define LEDGER_RECORD_STRINGS 4096u /* all of them together: the longest are cut, at whole
+                                       characters, until they fit */
+#define LEDGER_PROMPT_MAX (1u << 30) /* a longer prompt is left out */
 /* The most bytes that a record with this prompt takes. */
 size_t ledger_record_max(size_t prompt_bytes);
 /* Writes r to out[cap]: the bytes used, or 0 when cap is too small. */
@@ -51,8 +54,22 @@ size_t ledger_encode(const settle_record *r, unsigned char *out, size_t cap);
  * strings point into p. Any bytes are safe. */
 size_t ledger_decode(const unsigned char *p, size_t n, settle_record *r);
 
-/* ---- The most that is held, and what is charged of it. */
-/* The entries of one exchange, at most 3, into out: hold, settle, release when anything was held or
- * charged; r's strings are borrowed. The number. Their sum is -r->charged_nano. */
+/* The same in two steps, for a writer that must know the size first. With cap too small for all,
+ * the prompt is left out, and if need be strings are cut further; the ids last. cap from
+ * LEDGER_RECORD_LEAST on is always enough. The bytes that ledger_write will write, or 0. */
+#define LEDGER_RECORD_LEAST 1024u
+typedef struct ledger_shape {
+    uint32_t bytes, prompt;
+    uint16_t strings[LEDGER_STRINGS];
+    uint8_t units[USAGE_CLASSES];
+} ledger_shape;
+size_t ledger_shape_of(const settle_record *r, size_t cap, ledger_shape *s);
+void ledger_write(const settle_record *r, const ledger_shape *s, unsigned char *out);
+
+/* ---- What it means for the ledger. */
+/* The entries of one exchange, at most 3, into out: the hold and its release where anything was
+ * held, between them the settle (of 0 too: each generation of a team is settled); none when there
+ * is no team and nothing was held or charged. r's strings are borrowed. The number. Their sum is
+ * -r->charged_nano. */
 uint32_t ledger_entries_of(const settle_record *r, ledger_entry out[3]);
 #endif

@@ -28,6 +28,44 @@ int64_t settle_cost(const world_deployment *d, const usage *u)
     return money_round(sum);
 }
 
+/* Input is what the prompt came to; all other units but the request itself are output. */
+static int is_input(const char *unit)
+{
+    static const tp_str input[] = {
+        {"prompt", 6}, {"cache_read", 10}, {"cache_write", 11}, {"audio_prompt", 12}};
+    for (uint32_t i = 0; i < TP_COUNT(input); i++)
+        if (str_eq(str_of(unit), input[i]))
+            return 1;
+    return 0;
+}
+
+static int counted(const usage *u, int input)
+{
+    for (uint32_t i = 0; i < u->count; i++) {
+        const usage_class *c = &u->classes[i];
+        if (c->count > 0 && !str_eq(str_of(c->unit), STR("request")) && is_input(c->unit) == input)
+            return 1;
+    }
+    return 0;
+}
+
+int settle_known(const usage *u)
+{
+    return counted(u, 0);
+}
+
+void settle_estimate(usage *u, int64_t prompt_tokens, int64_t relayed_bytes)
+{
+    int input = counted(u, 1), output = counted(u, 0);
+    /* Nothing came of it and the upstream says nothing: nobody pays for that. */
+    if (!input && !output && relayed_bytes <= 0)
+        return;
+    if (!input && prompt_tokens > 0)
+        (void)usage_set(u, STR("prompt"), prompt_tokens); /* a full table: what it says counts */
+    if (!output && relayed_bytes > 0)
+        (void)usage_set(u, STR("completion"), relayed_bytes / 4 + (relayed_bytes % 4 != 0));
+}
+
 /* The dearest way in which a prompt (or a completion) token may be counted. */
 static int64_t dearest(const world_deployment *d, const tp_str *units, uint32_t count)
 {
@@ -90,13 +128,16 @@ int64_t settle_hold_tokens(const world_deployment *d, const tp_operation *op)
 
 int64_t settle_hold(const world_deployment *d, const tp_operation *op)
 {
-    static const tp_str in[] = {{"prompt", 6}, {"cache_read", 10}, {"cache_write", 11}};
-    static const tp_str out[] = {{"completion", 10}, {"reasoning", 9}};
+    static const tp_str in[] = {
+        {"prompt", 6}, {"cache_read", 10}, {"cache_write", 11}, {"audio_prompt", 12}};
+    static const tp_str out[] = {{"completion", 10}, {"reasoning", 9}, {"audio_completion", 16}};
     if (!d || d->price_count == 0)
         return 0;
     int64_t choices = op->choices ? (int64_t)op->choices : 1;
-    money_exact sum = amount(prompt_most(d, op), dearest(d, in, TP_COUNT(in)));
-    sum += amount(output_most(d, op), dearest(d, out, TP_COUNT(out))) * choices;
+    /* Sound costs many times what text does: only who asks for it holds that much. */
+    uint32_t silent = op->needs & TP_NEED_AUDIO ? 0 : 1;
+    money_exact sum = amount(prompt_most(d, op), dearest(d, in, TP_COUNT(in) - silent));
+    sum += amount(output_most(d, op), dearest(d, out, TP_COUNT(out) - silent)) * choices;
     sum += amount(1, catalog_price(d->prices, d->price_count, STR("request")));
     sum += announced(d, &op->prompt);
     return money_round(sum);

@@ -36,16 +36,18 @@ enum { SETTLE_BYOK = 1,      /* on the customer's own provider key */
  * price a "request" is charged once where any usage is known, unless the usage counts requests
  * itself. d NULL, or nothing known: 0. */
 int64_t settle_cost(const world_deployment *d, const usage *u);
-/* Usage of a reply that was cut off before its upstream said any: the prompt's estimate, and a token
- * for each four bytes that were relayed, rounded up. What the upstream did say stays. */
+/* Usage of a reply that was cut off before its upstream said any: the prompt's estimate (below 0:
+ * none), and a token for each four bytes that were relayed, rounded up. What the upstream did say
+ * stays: a count of input, or of output, is not estimated beside it. A reply of which nothing was
+ * relayed and nothing said stays without usage: it costs nothing, a price a request included. */
 void settle_estimate(usage *u, int64_t prompt_tokens, int64_t relayed_bytes);
-/* Does the usage name any count of output? (then nothing is estimated) */
+/* Does the usage name any count of output above 0? (then no output is estimated) */
 int settle_known(const usage *u);
 /* The most this operation may cost there (hold), nano-dollars: the prompt at the dearest input
- * price (cached writes may cost more), the output cap at the dearest output price for each choice,
- * one request, and what parse announced of other units. A prompt that nobody estimated counts a
- * token a byte of the body, up to the context length; an output without any cap
- * SETTLE_OUTPUT_UNKNOWN. */
+ * price (cached writes may cost more; sound, where the request has or asks for any), the output cap
+ * at the dearest output price for each choice, one request, and what parse announced of other
+ * units. A prompt that nobody estimated counts a token a byte of the body, up to the context
+ * length; an output without any cap SETTLE_OUTPUT_UNKNOWN. */
 #define SETTLE_OUTPUT_UNKNOWN 16384
 /* The most tokens it may take there, by the same rules, each choice's output counted. */
 int64_t settle_hold_tokens(const world_deployment *d, const tp_operation *op);
