@@ -1,5 +1,8 @@
 #include "catalog/catalog.h"
 
+#include <stdio.h>
+
+#include "base/hash.h"
 #include "base/str.h"
 
 int64_t catalog_price(const conf_price *prices, uint32_t count, tp_str unit)
@@ -43,6 +46,22 @@ size_t catalog_price_print(char out[40], int64_t nano_per_million)
     }
     out[at] = 0;
     return at;
+}
+
+void catalog_price_version(char out[20], const conf_price *prices, uint32_t count)
+{
+    uint64_t sum = 0;
+    uint32_t said = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (prices[i].nano_per_million < 0)
+            continue; /* no price */
+        /* A sum has no order, and each term is mixed, so that none undoes another. */
+        sum += hash_mix(hash_name(prices[i].unit) ^ hash_mix((uint64_t)prices[i].nano_per_million));
+        said++;
+    }
+    out[0] = 0;
+    if (said)
+        snprintf(out, 20, "p-%016llx", (unsigned long long)hash_mix(sum + said));
 }
 
 catalog_terms catalog_terms_of(const conf_model *m, const conf_deployment *d)

@@ -326,7 +326,7 @@ int cli_usage(int argc, char **argv)
     conf *c = cli_load(dir, &place);
     if (!c)
         return 1;
-    snprintf(path, sizeof(path), "%.*s", STR_ARG(c->store_path));
+    snprintf(path, sizeof(path), "%.*s", STR_ARG(c->store.path));
     conf_free(c);
     if (store_sqlite_open(path, STORE_READ_ONLY, &log, &store, &err) != 0) {
         fprintf(stderr, "%s\n", err.text);

@@ -42,7 +42,7 @@ typedef enum conf_type {
     CONF_INT64,   /* int64_t; min, max */
     CONF_BOOL,    /* int32_t */
     CONF_ENUM,    /* int32_t: the value of one of words */
-    CONF_FLAGS,   /* uint64_t: the values of words or-ed */
+    CONF_FLAGS,   /* uint64_t (CONF_NARROW: int32_t): the values of words or-ed */
     CONF_STRINGS, /* tp_str * and a count; min and max: of each string's bytes; pattern */
     CONF_SECRET,  /* conf_secret */
     CONF_OPTIONS, /* tp_doc; only its kind is checked here, see conf_options */
@@ -64,7 +64,8 @@ typedef int (*conf_parse)(conf_loader *l, conf_node n, const conf_path *path, co
 enum {
     CONF_REQUIRED = 1,
     CONF_NO_DEFAULT = 2 /* def is a mark, not to be shown */,
-    CONF_DASH = 4 /* a path: "-" stays as it is */
+    CONF_DASH = 4 /* a path: "-" stays as it is */,
+    CONF_NARROW = 8 /* flags: kept in an int32_t */
 };
 
 struct conf_field {
@@ -95,9 +96,8 @@ struct conf_table {
 #define CONF_NOWHERE UINT32_MAX
 
 typedef enum conf_kind {
-    CONF_SINGLE,     /* one object; members may be spread over files */
-    CONF_NAMED,      /* objects by name */
-    CONF_UNSUPPORTED /* the format knows it, this version does not */
+    CONF_SINGLE, /* one object; members may be spread over files */
+    CONF_NAMED   /* objects by name */
 } conf_kind;
 enum {
     CONF_S_SERVER,
@@ -113,6 +113,7 @@ enum {
     CONF_S_ADMISSION,
     CONF_S_TIERS,
     CONF_S_TEAMS,
+    CONF_S_BILLING,
     CONF_S_COUNT
 };
 typedef struct conf_section {
@@ -123,6 +124,7 @@ typedef struct conf_section {
     const char *item;    /* "provider" */
     const char *pattern; /* of the names */
     const char *expect;
+    uint32_t max;        /* bytes of a name */
     const char *doc;
 } conf_section;
 extern const conf_section conf_sections[CONF_S_COUNT];
@@ -130,7 +132,7 @@ extern const conf_table conf_deployment_table;
 extern const char *const conf_price_units[]; /* the well-known ones; ends with NULL */
 
 /* ---- Loading. */
-enum { CONF_MAX_FIELDS = 24, CONF_MAX_PATTERNS = 16 };
+enum { CONF_MAX_FIELDS = 24, CONF_MAX_PATTERNS = 32 };
 struct conf_loader {
     conf *c;
     conf_env env;
@@ -225,9 +227,19 @@ int conf_options(conf_loader *l, conf_node item, const conf_path *path, int soft
                  conf_place *place);
 int conf_base_url(conf_loader *l, conf_provider *p, const conf_path *path);
 
-/* resolve.c, plugins.c */
+/* resolve.c, plugins.c, govern.c: steps, in the order of conf_resolve */
 int conf_resolve(conf_loader *l);
 int conf_plugins(conf_loader *l);
+int conf_tiers(conf_loader *l);
+int conf_teams(conf_loader *l);
+int conf_keys(conf_loader *l);
+int conf_admit(conf_loader *l);
+int conf_bill(conf_loader *l);
+/* Is there a tier of this name? Empty is none, and right. n: the object whose `key` names it. */
+int conf_tier_known(conf_loader *l, conf_node n, const conf_path *path, const char *key,
+                    tp_str name);
+/* Where a member of a single section was written; .s NULL: nowhere. */
+conf_node conf_seen(const conf_loader *l, int section, const char *key);
 /* An unknown name: fails at n with the nearest of that section. */
 int conf_unknown(conf_loader *l, conf_node n, const conf_path *path, int section, tp_str name);
 #endif

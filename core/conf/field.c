@@ -13,6 +13,14 @@ static void set_text(void *item, size_t offset, const char *text)
     *(tp_str *)at(item, offset) = text ? str_of(text) : STR("");
 }
 
+static void set_flags(void *item, const conf_field *f, uint64_t v)
+{
+    if (f->flags & CONF_NARROW)
+        *(int32_t *)at(item, f->at) = (int32_t)v;
+    else
+        *(uint64_t *)at(item, f->at) = v;
+}
+
 void conf_defaults(const conf_table *t, void *item)
 {
     for (uint32_t i = 0; i < t->count; i++) {
@@ -32,7 +40,7 @@ void conf_defaults(const conf_table *t, void *item)
             *(int64_t *)at(item, f->at) = f->def;
             break;
         case CONF_FLAGS:
-            *(uint64_t *)at(item, f->at) = (uint64_t)f->def;
+            set_flags(item, f, (uint64_t)f->def);
             break;
         case CONF_OBJECT:
             conf_defaults(f->table, at(item, f->at));
@@ -188,12 +196,12 @@ static int strings_field(conf_loader *l, conf_node n, const conf_path *path, con
 }
 
 static int flags_field(conf_loader *l, conf_node n, const conf_path *path, const conf_field *f,
-                       uint64_t *out)
+                       void *item)
 {
     const tp_doc *d = &n.s->doc;
     int rc = need_array(l, n, path, "words");
+    uint64_t all = 0;
     uint32_t i = 0;
-    *out = 0;
     if (rc)
         return rc;
     for (uint32_t t = n.t + 1; t < d->tokens[n.t].next; t = d->tokens[t].next) {
@@ -201,8 +209,9 @@ static int flags_field(conf_loader *l, conf_node n, const conf_path *path, const
         const conf_word *w = find_word(conf_child(n, t), f);
         if (!w)
             return wrong_word(l, conf_child(n, t), &p, f);
-        *out |= (uint64_t)w->value;
+        all |= (uint64_t)w->value;
     }
+    set_flags(item, f, all);
     return 0;
 }
 
@@ -269,7 +278,7 @@ static int read_field(conf_loader *l, conf_node n, const conf_path *path, const 
     case CONF_BOOL:
         return bool_field(l, n, path, to);
     case CONF_FLAGS:
-        return flags_field(l, n, path, f, to);
+        return flags_field(l, n, path, f, item);
     case CONF_STRINGS:
         return strings_field(l, n, path, f, item);
     case CONF_SECRET:

@@ -22,19 +22,11 @@ static int check_top(conf_loader *l, const conf_snippet *s)
         int i = 0;
         while (i < CONF_S_COUNT && !json_string_is(d, k, str_of(conf_sections[i].name)))
             i++;
-        if (i < CONF_S_COUNT && conf_sections[i].kind != CONF_UNSUPPORTED)
-            continue;
-        if (i < CONF_S_COUNT)
-            return conf_fail(l, key,
-                             "section '%s' is not supported by this version of Turnpike; "
-                             "remove it",
-                             conf_sections[i].name);
-        if (json_string_is(d, k, STR("$schema"))) /* for editors */
+        if (i < CONF_S_COUNT || json_string_is(d, k, STR("$schema"))) /* for editors */
             continue;
         conf_guess g = conf_guess_begin(json_string(d, k, &l->scratch));
         for (i = 0; i < CONF_S_COUNT; i++)
-            if (conf_sections[i].kind != CONF_UNSUPPORTED)
-                conf_guess_offer(&g, str_of(conf_sections[i].name));
+            conf_guess_offer(&g, str_of(conf_sections[i].name));
         tp_str raw = json_raw(d, k);
         return conf_fail(l, key, "unknown section %.*s%s", (int)TP_MIN(raw.len, (size_t)80),
                          raw.ptr, conf_guess_text(&g, "sections").s);
@@ -62,10 +54,11 @@ static int load_single(conf_loader *l, int section)
     return 0;
 }
 
-/* The lists of several files are joined, so each is read by itself. */
+/* The lists of static keys of several files are joined, so each file's is read by itself. */
 static int load_admission(conf_loader *l)
 {
     const conf_section *sec = &conf_sections[CONF_S_ADMISSION];
+    conf_node *seen = l->seen[CONF_S_ADMISSION];
     const conf_field *f = &sec->table->fields[0];
     uint32_t total = 0, used = 0;
     for (uint32_t i = 0; i < l->snippet_count; i++) {
@@ -74,6 +67,8 @@ static int load_admission(conf_loader *l)
         for (uint32_t t = list + 1; list && t < d->tokens[list].next; t = d->tokens[t].next)
             total++;
     }
+    TP_MUST(sec->table->count <= CONF_MAX_FIELDS);
+    conf_defaults(sec->table, l->c);
     conf_key *all = conf_mem(l, total * sizeof(*all));
     l->key_nodes = arena_zalloc(&l->scratch, total * sizeof(*l->key_nodes));
     TP_MUST(l->key_nodes);
@@ -81,12 +76,12 @@ static int load_admission(conf_loader *l)
         const conf_snippet *s = &l->snippets[i];
         uint32_t t = json_find(&s->doc, 0, str_of(sec->name));
         conf_path path = {.name = str_of(sec->name)};
-        conf_node seen[CONF_MAX_FIELDS] = {{NULL, 0}};
         if (!t)
             continue;
         l->c->keys = NULL;
         l->c->key_count = 0;
-        int rc = conf_object(l, (conf_node){s, t}, &path, sec->table, (char *)l->c + sec->at, seen);
+        seen[0] = (conf_node){NULL, 0};
+        int rc = conf_object(l, (conf_node){s, t}, &path, sec->table, l->c, seen);
         if (rc)
             return rc;
         uint32_t list = json_find(&s->doc, t, str_of(f->name)), k = list + 1;
@@ -112,7 +107,7 @@ static int load_item(conf_loader *l, int section, const conf_snippet *s, uint32_
     int rc = conf_string(l, name_node, &up, sec->expect, &name);
     if (rc)
         return rc;
-    if (!name.len || name.len > (section == CONF_S_MODELS ? 256u : 128u) ||
+    if (!name.len || name.len > sec->max ||
         !conf_match(l, sec->pattern, name))
         return conf_fail(l, name_node, "%s: expected %s, found %s", sec->name, sec->expect,
                          conf_found(name_node).s);

@@ -152,8 +152,6 @@ int conf_reference(buf *out)
     printer p = {.out = out};
     for (int i = 0; i < CONF_S_COUNT; i++) {
         const conf_section *s = &conf_sections[i];
-        if (s->kind == CONF_UNSUPPORTED)
-            continue;
         buf path;
         buf_init(&path, 256);
         int rc = s->kind == CONF_NAMED ? buf_printf(&path, "%s.NAME%c", s->name, 0)

@@ -24,7 +24,16 @@ int conf_unknown(conf_loader *l, conf_node n, const conf_path *path, int section
                      (int)TP_MIN(name.len, (size_t)80), name.ptr, hint.s);
 }
 
-/* ---- server */
+conf_node conf_seen(const conf_loader *l, int section, const char *key)
+{
+    const conf_table *t = conf_sections[section].table;
+    for (uint32_t i = 0; i < t->count; i++)
+        if (strcmp(t->fields[i].name, key) == 0)
+            return l->seen[section][i];
+    return (conf_node){NULL, 0};
+}
+
+/* ---- server, store */
 static int resolve_server(conf_loader *l)
 {
     conf *c = l->c;
@@ -41,16 +50,16 @@ static int resolve_server(conf_loader *l)
         s->run_dir = conf_fmt(l, "%.*srun", (int)n, c->dir.ptr);
     }
     if (s->admin_socket.len > 107) /* what fits a sockaddr_un */
-        for (uint32_t i = 0; i < conf_sections[CONF_S_SERVER].table->count; i++)
-            if (strcmp(conf_sections[CONF_S_SERVER].table->fields[i].name, "admin_socket") == 0)
-                return conf_fail(l, l->seen[CONF_S_SERVER][i],
-                                 "server.admin_socket: the path of a "
-                                 "socket has at most 107 bytes, and this one has %zu: %s",
-                                 s->admin_socket.len, s->admin_socket.ptr);
+        return conf_fail(l, conf_seen(l, CONF_S_SERVER, "admin_socket"),
+                         "server.admin_socket: the path of a "
+                         "socket has at most 107 bytes, and this one has %zu: %s",
+                         s->admin_socket.len, s->admin_socket.ptr);
     if (!s->admin_socket.len)
         s->admin_socket = conf_fmt(l, "%.*s/admin.sock", STR_ARG(s->run_dir));
-    if (!c->store_path.len)
-        c->store_path = conf_fmt(l, "%.*s/turnpike.db", STR_ARG(s->run_dir));
+    if (!c->store.path.len)
+        c->store.path = conf_fmt(l, "%.*s/turnpike.db", STR_ARG(s->run_dir));
+    if (!c->store.journal_dir.len)
+        c->store.journal_dir = conf_fmt(l, "%.*s/journal", STR_ARG(s->run_dir));
     return 0;
 }
 
@@ -281,6 +290,15 @@ static int resolve_surface(conf_loader *l, map *bases, conf_surface *s, conf_nod
     conf_path up = {.name = STR("surfaces")}, path = {.up = &up, .name = s->name};
     /* One that is off may stand beside the one that takes its place. */
     conf_surface *other = s->enabled ? map_put(bases, s->base_path, s) : NULL;
+    int rc = conf_tier_known(l, n, &path, "key_tier", s->key_tier);
+    if (rc)
+        return rc;
+    if (s->enabled && (str_eq(s->base_path, STR("/admin")) ||
+                       str_starts(s->base_path, STR("/admin/"))))
+        return conf_fail(l, conf_member(n, "base_path"),
+                         "surfaces.%.*s.base_path: /admin and what lies under it is the gateway's "
+                         "own; choose another path",
+                         STR_ARG(s->name));
     if (other)
         return conf_fail(l, conf_member(n, "base_path"),
                          "surfaces.%.*s.base_path: surface '%.*s' "
@@ -316,98 +334,13 @@ static int resolve_surfaces(conf_loader *l)
     return rc;
 }
 
-/* ---- keys */
-static int check_key_models(conf_loader *l, const conf_key *k, conf_node n, const conf_path *path)
-{
-    uint32_t list = json_find(&n.s->doc, n.t, STR("models")), t = list + 1;
-    conf_path up = {.up = path, .name = STR("models")};
-    for (uint32_t i = 0; i < k->model_count; i++, t = n.s->doc.tokens[t].next) {
-        conf_path below = {.up = &up, .index = i};
-        tp_str provider = str_make(k->models[i].ptr, str_find(k->models[i], '/'));
-        if (map_get(&l->names[CONF_S_MODELS], k->models[i]) ||
-            (provider.len < k->models[i].len && map_get(&l->names[CONF_S_PROVIDERS], provider)))
-            continue;
-        return conf_unknown(l, conf_child(n, t), &below, CONF_S_MODELS, k->models[i]);
-    }
-    return list && !k->model_count ? conf_fail(l, conf_child(n, list),
-                                               "%s: expected at least one model; leave 'models' "
-                                               "out to allow all",
-                                               conf_path_text(&up).s)
-                                   : 0;
-}
-
-static int check_key(conf_loader *l, const conf_key *k, conf_node n, const conf_path *path)
-{
-    conf_path below = {.up = path, .name = STR("key")};
-    tp_str v = k->secret.value;
-    size_t i = 0;
-    while (i < v.len && v.ptr[i] > ' ' && v.ptr[i] < 0x7f)
-        i++;
-    if (v.ptr && (i < v.len || v.len < 16 || v.len > 256)) /* never the value itself */
-        return conf_fail(l, conf_member(n, "key"),
-                         "%s: expected 16 to 256 printable ASCII "
-                         "characters without spaces; the secret (%.*s) has %zu bytes%s",
-                         conf_path_text(&below).s, STR_ARG(k->secret.source), v.len,
-                         i < v.len ? " and others among them" : "");
-    return check_key_models(l, k, n, path);
-}
-
-/* Names and secrets are unique; k is one of conf.keys, n its object. */
-static int unique_key(conf_loader *l, conf_key *k, conf_node n, const conf_path *path, map *names,
-                      map *secrets)
-{
-    const conf_key *other = map_put(names, k->name, k);
-    if (other)
-        return conf_fail(l, conf_member(n, "name"),
-                         "%s: a key named '%.*s' is defined at %s "
-                         "already",
-                         conf_path_text(path).s, STR_ARG(k->name), conf_where(other->place).s);
-    if (!k->secret.value.ptr)
-        return 0;
-    other = map_put(secrets, k->secret.value, k);
-    if (other)
-        return conf_fail(l, conf_member(n, "key"), "%s: key '%.*s' at %s has the same secret",
-                         conf_path_text(path).s, STR_ARG(other->name), conf_where(other->place).s);
-    return 0;
-}
-
-static int resolve_keys(conf_loader *l)
-{
-    conf *c = l->c;
-    map names = {0}, secrets = {0};
-    conf_path admission = {.name = STR("admission")};
-    conf_path up = {.up = &admission, .name = STR("static_keys")};
-    conf_key *kept = conf_mem(l, c->key_count * sizeof(*kept));
-    uint32_t count = 0, index = 0;
-    int rc = 0;
-    for (uint32_t i = 0; rc == 0 && i < c->key_count; i++) {
-        conf_key *k = &c->keys[i];
-        conf_node n = l->key_nodes[i];
-        index = i && l->key_nodes[i - 1].s == n.s ? index + 1 : 0; /* in its own file */
-        conf_path path = {.up = &up, .index = index};
-        rc = check_key(l, k, n, &path);
-        if (rc == 0)
-            rc = unique_key(l, k, n, &path, &names, &secrets);
-        if (k->secret.value.ptr)
-            kept[count++] = *k;
-        else if (k->enabled)
-            conf_notice(l, "static key %.*s is left out: %.*s", STR_ARG(k->name),
-                        STR_ARG(k->secret.missing));
-    }
-    c->keys = kept;
-    c->key_count = count;
-    map_free(&names);
-    map_free(&secrets);
-    return rc;
-}
-
 /* ---- routing */
 static int resolve_routing(conf_loader *l)
 {
     conf_routing *r = &l->c->routing;
     conf_path up = {.name = STR("routing")}, path = {.up = &up, .name = STR("strategy")};
     const conf_strategy *s = map_get(&l->names[CONF_S_STRATEGIES], r->strategy);
-    conf_node written = l->seen[CONF_S_ROUTING][0];
+    conf_node written = conf_seen(l, CONF_S_ROUTING, "strategy");
     if (s && s->enabled)
         return 0;
     if (!s && written.s)
@@ -424,8 +357,9 @@ static int resolve_routing(conf_loader *l)
 int conf_resolve(conf_loader *l)
 {
     static int (*const steps[])(conf_loader *) = {
-        resolve_server, conf_plugins,     resolve_providers, resolve_strategies, resolve_endpoints,
-        resolve_models, resolve_surfaces, resolve_keys,      resolve_routing};
+        resolve_server, conf_plugins, resolve_providers, resolve_strategies, resolve_endpoints,
+        resolve_models, conf_tiers,   conf_teams,        resolve_surfaces,   conf_keys,
+        conf_admit,     conf_bill,    resolve_routing};
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < TP_COUNT(steps); i++)
         rc = steps[i](l);

@@ -188,8 +188,7 @@ int conf_schema(buf *out)
             "\"additionalProperties\":false,\"properties\":{\"$schema\":{\"type\":\"string\","
             "\"description\":\"For editors; passed over.\"}");
     for (int i = 0; i < CONF_S_COUNT; i++)
-        if (conf_sections[i].kind != CONF_UNSUPPORTED)
-            put_section(&p, &conf_sections[i]);
+        put_section(&p, &conf_sections[i]);
     put(&p,
         "},\"$defs\":{\"secret\":{\"description\":\"A secret: itself, or where to find it.\","
         "\"anyOf\":[{\"type\":\"string\",\"minLength\":1},{\"type\":\"object\",\"properties\":{"
@@ -203,8 +202,7 @@ int conf_schema(buf *out)
         "\"address\"],\"dependentRequired\":{\"cert_file\":[\"key_file\"],\"key_file\":["
         "\"cert_file\"]},\"additionalProperties\":false}]}");
     for (int i = 0; i < CONF_S_COUNT; i++)
-        if (conf_sections[i].kind != CONF_UNSUPPORTED)
-            put_table(&p, conf_sections[i].table);
+        put_table(&p, conf_sections[i].table);
     put(&p, "}}\n");
     return p.rc;
 }

@@ -5,6 +5,7 @@
 /* The fields read better as they stand. */
 /* clang-format off */
 #define DAY_MS 86400000
+#define MAX_REQUESTS 16000000 /* a minute: what a rate window can count */
 #define NAME_PATTERN "^[A-Za-z0-9][A-Za-z0-9._-]*$"
 #define NAME_EXPECT "a name of letters, digits, '.', '_' and '-'"
 #define PATH_PATTERN "^(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+$"
@@ -78,14 +79,35 @@ static const conf_field server_fields[] = {
 };
 static const conf_table server_table = TABLE("server", server_fields, conf_server, CONF_NOWHERE);
 
-typedef struct store_view { /* single members of conf, seen as an item */
-    tp_str path;
-} store_view;
 static const conf_field store_fields[] = {
-    {.name = "path", .type = CONF_PATH, .at = offsetof(store_view, path), .min = 1, .max = 4095,
+    {.name = "path", .type = CONF_PATH, .at = offsetof(conf_store, path), .min = 1, .max = 4095,
      .shown = "`server.run_dir`/turnpike.db", .doc = "The file of the embedded store."},
+    {.name = "journal_dir", .type = CONF_PATH, .at = offsetof(conf_store, journal_dir), .min = 1,
+     .max = 4095, .shown = "`server.run_dir`/journal",
+     .doc = "Where the journal lies that every settled request is appended to before its last bytes "
+            "leave; it belongs on a local disk."},
+    {.name = "journal_bytes", .type = CONF_INT64, .at = offsetof(conf_store, journal_bytes),
+     .min = 1048576, .max = 1073741824, .def = 16777216,
+     .doc = "The journal's room for each worker. When it is full because the store does not take "
+            "what is in it, requests are answered 503."},
+    {.name = "sync_ms", .type = CONF_INT64, .at = offsetof(conf_store, sync_ms), .min = 0,
+     .max = 3600000, .def = 1000,
+     .doc = "How often the journal is brought to the disk, which is what a power cut can cost at "
+            "most; 0: when the kernel does. A crash of the gateway alone costs nothing either way."},
+    {.name = "flush_ms", .type = CONF_INT64, .at = offsetof(conf_store, flush_ms), .min = 1,
+     .max = 60000, .def = 100,
+     .doc = "How long the store's writer gathers before it writes them in one transaction."},
+    {.name = "retention_days", .type = CONF_INT64, .at = offsetof(conf_store, retention_days),
+     .min = 0, .max = 36500, .def = 90,
+     .doc = "How long records of generations are kept; 0: for ever. The ledger is always kept."},
+    {.name = "generations", .type = CONF_BOOL, .at = offsetof(conf_store, generations), .def = 1,
+     .doc = "Whether each request leaves a record, which `/generation` and the admin API show."},
+    {.name = "prompts", .type = CONF_BOOL, .at = offsetof(conf_store, prompts), .def = 0,
+     .doc = "Whether that record holds the body of the request, cut to `prompt_bytes`."},
+    {.name = "prompt_bytes", .type = CONF_INT64, .at = offsetof(conf_store, prompt_bytes), .min = 1,
+     .max = 262144, .def = 16384, .doc = "How much of a body is kept, where `prompts` is true."},
 };
-static const conf_table store_table = TABLE("store", store_fields, store_view, CONF_NOWHERE);
+static const conf_table store_table = TABLE("store", store_fields, conf_store, CONF_NOWHERE);
 
 typedef struct log_view {
     tp_str level, file;
@@ -189,7 +211,11 @@ static const conf_field provider_fields[] = {
     {.name = "tls", .type = CONF_OBJECT, .at = offsetof(conf_provider, ca_file),
      .table = &tls_table, .doc = "How its certificate is checked."},
     {.name = "trust_level", .type = CONF_INT32, .at = offsetof(conf_provider, trust_level),
-     .min = 0, .max = 3, .def = 0, .doc = "What requests that ask for a trust level may use it."},
+     .min = 0, .max = 3, .def = 0,
+     .doc = "How far it is trusted: requests and teams that ask for a level get this or more."},
+    {.name = "local", .type = CONF_BOOL, .at = offsetof(conf_provider, local), .def = 0,
+     .doc = "Whether it runs on premises of your own, so that data sent to it does not leave them: "
+            "what teams with `data_local` may use."},
     {.name = "max_connections", .type = CONF_INT32, .at = offsetof(conf_provider, max_connections),
      .min = 0, .max = 1000000, .def = 0,
      .doc = "The most connections to it, for each worker; 0: no limit."},
@@ -286,16 +312,30 @@ static const conf_word envelope_words[] = {{"openai", CONF_ENVELOPE_OPENAI},
                                            {"typed", CONF_ENVELOPE_TYPED},
                                            {"bare", CONF_ENVELOPE_BARE},
                                            {NULL, 0}};
+static const conf_word manage_words[] = {{"keys", CONF_MANAGE_KEYS},
+                                         {"auth", CONF_MANAGE_AUTH},
+                                         {"credits", CONF_MANAGE_CREDITS},
+                                         {"generation", CONF_MANAGE_GENERATION},
+                                         {NULL, 0}};
+static const conf_word words_words[] = {{"turnpike", CONF_WORDS_TURNPIKE},
+                                        {"airouter", CONF_WORDS_AIROUTER},
+                                        {"kilo", CONF_WORDS_KILO},
+                                        {"cailos", CONF_WORDS_CAILOS},
+                                        {"kairosroute", CONF_WORDS_KAIROSROUTE},
+                                        {NULL, 0}};
 static const conf_field surface_fields[] = {
     {.name = "base_path", .type = CONF_STRING, .flags = CONF_REQUIRED,
      .at = offsetof(conf_surface, base_path), .min = 1, .max = 1024, .pattern = PATH_PATTERN,
      .expect = "a path such as \"/v1\"",
-     .doc = "Under which path it lies, such as \"/v1\"; it does not end with '/'."},
+     .doc = "Under which path it lies, such as \"/v1\"; it does not end with '/'. /admin is the "
+            "gateway's own."},
     ENABLED(conf_surface),
     {.name = "endpoints", .type = CONF_STRINGS, .at = offsetof(conf_surface, endpoints),
      .count_at = offsetof(conf_surface, endpoint_count), .min = 1, .max = 128,
      .pattern = NAME_PATTERN, .expect = "the name of an endpoint", .shown = "all",
-     .doc = "Which endpoints are mounted here."},
+     .doc = "Which endpoints are mounted here; []: none."},
+    {.name = "models", .type = CONF_BOOL, .at = offsetof(conf_surface, models), .def = 1,
+     .doc = "Whether the list of models is mounted at `/models`."},
     {.name = "models_public", .type = CONF_BOOL, .at = offsetof(conf_surface, models_public),
      .def = 0, .doc = "Whether the list of models is shown without a key."},
     {.name = "hints_keys", .type = CONF_STRINGS, .at = offsetof(conf_surface, hints_keys),
@@ -321,11 +361,53 @@ static const conf_field surface_fields[] = {
      .at = offsetof(conf_surface, unknown_model_status), .parse = conf_field_status, .def = 404,
      .schema = "\"enum\":[404,400],\"default\":404", .type_name = "404 or 400", .shown = "404",
      .doc = "The status for a model that does not exist."},
+    {.name = "manage", .type = CONF_FLAGS, .flags = CONF_NARROW,
+     .at = offsetof(conf_surface, manage), .words = manage_words,
+     .def = CONF_MANAGE_KEYS | CONF_MANAGE_CREDITS | CONF_MANAGE_GENERATION,
+     .doc = "Which management endpoints are mounted: \"keys\" (`/keys`, `/keys/ID` and `/key`), "
+            "\"auth\" (`/auth` and `/auth/ID`), \"credits\" (`/credits`), \"generation\" "
+            "(`/generation`); []: none."},
+    {.name = "words", .type = CONF_ENUM, .at = offsetof(conf_surface, words), .words = words_words,
+     .def = CONF_WORDS_TURNPIKE,
+     .doc = "Whose sentences errors are told in, where that gateway has one of its own."},
+    {.name = "cost_headers", .type = CONF_BOOL, .at = offsetof(conf_surface, cost_headers),
+     .def = 0,
+     .doc = "Whether whole replies say what they cost and saved, as `<header_prefix>-Cost` and "
+            "`-Savings`."},
+    {.name = "key_prefix", .type = CONF_STRING, .at = offsetof(conf_surface, key_prefix), .min = 2,
+     .max = 24, .text = "tp_live_", .pattern = "^[a-z0-9_]+_$",
+     .expect = "lower-case letters, digits and '_', with '_' at the end",
+     .doc = "How the keys begin that are made here; any key works on every surface."},
+    {.name = "key_tier", .type = CONF_STRING, .at = offsetof(conf_surface, key_tier), .min = 1,
+     .max = 64, .pattern = NAME_PATTERN, .expect = "the name of a tier", .shown = "none",
+     .doc = "The tier of keys made here that name none; without it, `key_limit` counts."},
+    {.name = "key_limit", .type = CONF_INT64, .at = offsetof(conf_surface, key_limit), .min = 0,
+     .max = MAX_REQUESTS, .def = 60,
+     .doc = "Requests a minute of keys made here that say nothing, where there is no `key_tier`; 0: "
+            "no limit."},
 };
 static const conf_table surface_table =
     TABLE("surface", surface_fields, conf_surface, offsetof(conf_surface, place));
 
-/* ---- admission */
+/* ---- Who may pass and who pays. */
+#define LIMITS(T, flag, def_, shown_) \
+    {.name = "requests_per_minute", .type = CONF_INT64, .flags = flag, \
+     .at = offsetof(T, limits.requests_per_minute), .min = 0, .max = MAX_REQUESTS, .def = def_, \
+     .shown = shown_, .doc = "The most requests of a key in a minute; 0: no limit."}, \
+    {.name = "tokens_per_minute", .type = CONF_INT64, .flags = flag, \
+     .at = offsetof(T, limits.tokens_per_minute), .min = 0, .max = INT64_C(16000000000), \
+     .def = def_, .shown = shown_, .doc = "The most tokens of a key in a minute; 0: no limit."}, \
+    {.name = "concurrency", .type = CONF_INT64, .flags = flag, \
+     .at = offsetof(T, limits.concurrency), .min = 0, .max = 1000000, .def = def_, \
+     .shown = shown_, .doc = "The most requests of a key at the same time; 0: no limit."}
+#define TIER(T, member, shown_, doc_) \
+    {.name = "tier", .type = CONF_STRING, .at = offsetof(T, member), .min = 1, .max = 64, \
+     .pattern = NAME_PATTERN, .expect = "the name of a tier", .shown = shown_, .doc = doc_}
+
+static const conf_word role_words[] = {{"inference", CONF_ROLE_INFERENCE},
+                                       {"management", CONF_ROLE_MANAGEMENT},
+                                       {"admin", CONF_ROLE_ADMIN},
+                                       {NULL, 0}};
 static const conf_field key_fields[] = {
     {.name = "name", .type = CONF_STRING, .flags = CONF_REQUIRED, .at = offsetof(conf_key, name),
      .min = 1, .max = 128, .pattern = NAME_PATTERN, .expect = NAME_EXPECT,
@@ -333,6 +415,16 @@ static const conf_field key_fields[] = {
     {.name = "key", .type = CONF_SECRET, .flags = CONF_REQUIRED, .at = offsetof(conf_key, secret),
      .doc = "What clients send: 16 to 256 printable ASCII characters without spaces. When it is "
             "absent, the key is left out."},
+    {.name = "role", .type = CONF_ENUM, .at = offsetof(conf_key, role), .words = role_words,
+     .def = CONF_ROLE_INFERENCE,
+     .doc = "\"inference\" may call models; \"management\" may also manage the keys of its team and "
+            "see its figures; \"admin\" may manage everything."},
+    {.name = "team", .type = CONF_STRING, .at = offsetof(conf_key, team), .min = 1, .max = 64,
+     .pattern = NAME_PATTERN, .expect = "the id of a team", .shown = "none",
+     .doc = "Who pays, and whose policy it is under: a team from here or one of the store. A key "
+            "without a team is not charged and under no policy."},
+    TIER(conf_key, tier, "the team's", "The tier whose limits count where it has none of its own."),
+    LIMITS(conf_key, CONF_NO_DEFAULT, -1, "the tier's, else no limit"),
     {.name = "models", .type = CONF_STRINGS, .at = offsetof(conf_key, models),
      .count_at = offsetof(conf_key, model_count), .min = 1, .max = 640, .expect = "a model",
      .shown = "all", .doc = "The models that it may use: ids, aliases or \"provider/model\"."},
@@ -340,33 +432,105 @@ static const conf_field key_fields[] = {
 };
 static const conf_table key_table =
     TABLE("key", key_fields, conf_key, offsetof(conf_key, place));
-typedef struct admission_view {
-    conf_key *keys;
-    uint32_t key_count;
-} admission_view;
-_Static_assert(offsetof(conf, key_count) - offsetof(conf, keys) ==
-                   offsetof(admission_view, key_count),
-               "admission_view is how conf has them");
+/* Its offsets are those of conf itself, for the keys lie outside of conf.admission. static_keys is
+ * the first: see load.c. */
 static const conf_field admission_fields[] = {
-    {.name = "static_keys", .type = CONF_LIST, .at = offsetof(admission_view, keys),
-     .count_at = offsetof(admission_view, key_count), .table = &key_table,
+    {.name = "static_keys", .type = CONF_LIST, .at = offsetof(conf, keys),
+     .count_at = offsetof(conf, key_count), .table = &key_table,
      .doc = "Client keys from the configuration. The lists of several files are joined."},
+    {.name = "pepper_file", .type = CONF_PATH, .at = offsetof(conf, admission.pepper_file),
+     .min = 1, .max = 4095, .shown = "`server.run_dir`/pepper",
+     .doc = "A file of 32 random bytes that stored keys are recognised with, made when it is not "
+            "there. Without it each key's first use costs a slow hash."},
+    {.name = "master_key", .type = CONF_SECRET, .at = offsetof(conf, admission.master_key),
+     .shown = "`server.run_dir`/master.key, made when it is not there",
+     .doc = "What customers' own provider keys are encrypted with: 64 hex digits, or 32 bytes in "
+            "base64. Whoever loses it loses those keys."},
+    {.name = "address_requests_per_minute", .type = CONF_INT32,
+     .at = offsetof(conf, admission.address_requests_per_minute), .min = 0, .max = MAX_REQUESTS,
+     .def = 60,
+     .doc = "The most requests in a minute from one client address that come without a valid key: "
+            "public lists, and attempts to guess a key; 0: no limit."},
+    {.name = "session_minutes", .type = CONF_INT32, .at = offsetof(conf, admission.session_minutes),
+     .min = 1, .max = 525600, .def = 720,
+     .doc = "How long a session of the admin API lasts without being used."},
 };
-static const conf_table admission_table =
-    TABLE("admission", admission_fields, admission_view, CONF_NOWHERE);
+static const conf_table admission_table = TABLE("admission", admission_fields, conf, CONF_NOWHERE);
+
+static const conf_field tier_fields[] = {
+    LIMITS(conf_tier, 0, 0, NULL),
+};
+static const conf_table tier_table =
+    TABLE("tier", tier_fields, conf_tier, offsetof(conf_tier, place));
+
+#define PATTERNS(key, counter, of_, doc_) \
+    {.name = #key, .type = CONF_STRINGS, .at = offsetof(conf_policy, key), \
+     .count_at = offsetof(conf_policy, counter), .min = 1, .max = 640, .pattern = "^[^*]*[*]?$", \
+     .expect = of_ ", or the beginning of one and '*'", .shown = "none", .doc = doc_}
+static const conf_field policy_fields[] = {
+    PATTERNS(allow_models, allow_model_count, "a model",
+             "The only models it may use: ids, aliases or \"provider/model\", or the beginning of "
+             "one and '*'."),
+    PATTERNS(deny_models, deny_model_count, "a model",
+             "Models it may not use, also where `allow_models` holds them."),
+    PATTERNS(allow_providers, allow_provider_count, "the name of a provider",
+             "The only providers that its requests may go to."),
+    PATTERNS(deny_providers, deny_provider_count, "the name of a provider",
+             "Providers that its requests may not go to, also where `allow_providers` holds them."),
+    {.name = "min_trust", .type = CONF_INT32, .at = offsetof(conf_policy, min_trust), .min = 0,
+     .max = 3, .def = 0, .doc = "Only providers with at least this `trust_level`."},
+    {.name = "data_local", .type = CONF_BOOL, .at = offsetof(conf_policy, data_local), .def = 0,
+     .doc = "Only providers that are `local`: data stays on premises."},
+};
+static const conf_table policy_table = TABLE("policy", policy_fields, conf_policy, CONF_NOWHERE);
+static const conf_word billing_words[] = {
+    {"prepaid", CONF_PREPAID}, {"postpaid", CONF_POSTPAID}, {NULL, 0}};
+static const conf_field team_fields[] = {
+    {.name = "name", .type = CONF_STRING, .at = offsetof(conf_team, name), .min = 1, .max = 128,
+     .shown = "the id", .doc = "A name for people."},
+    {.name = "active", .type = CONF_BOOL, .at = offsetof(conf_team, active), .def = 1,
+     .doc = "false: requests with its keys are answered 403."},
+    {.name = "billing", .type = CONF_ENUM, .at = offsetof(conf_team, billing),
+     .words = billing_words, .def = CONF_PREPAID,
+     .doc = "\"prepaid\": a request must be covered by the team's credits, else it is answered 402; "
+            "\"postpaid\": it is charged without a limit."},
+    TIER(conf_team, tier, "none", "The tier of its keys that name none."),
+    {.name = "policy", .type = CONF_OBJECT, .at = offsetof(conf_team, policy),
+     .table = &policy_table, .doc = "What it may use; nothing written: everything."},
+};
+static const conf_table team_table =
+    TABLE("team", team_fields, conf_team, offsetof(conf_team, place));
+
+static const conf_field billing_fields[] = {
+    {.name = "baseline_model", .type = CONF_STRING, .at = offsetof(conf_billing, baseline_model),
+     .min = 1, .max = 256, .expect = "a model", .shown = "none",
+     .doc = "What savings are told against: the first deployment of this model that has prices. "
+            "Without it, nothing is said of savings."},
+    {.name = "byok_fee_permille", .type = CONF_INT32,
+     .at = offsetof(conf_billing, byok_fee_permille), .min = 0, .max = 1000, .def = 0,
+     .doc = "What requests on a customer's own provider key are charged, in thousandths of what "
+            "they would have cost; 0: nothing."},
+};
+static const conf_table billing_table =
+    TABLE("billing", billing_fields, conf_billing, CONF_NOWHERE);
 
 #define SINGLE(id, table_, at_, doc_) \
     {.name = id, .kind = CONF_SINGLE, .table = &table_, .at = at_, .doc = doc_}
 #define NAMED(id, item_, table_, member, counter, doc_) \
     {.name = id, .kind = CONF_NAMED, .table = &table_, .item = item_, .at = offsetof(conf, member), \
      .count_at = offsetof(conf, counter), .pattern = NAME_PATTERN, .expect = NAME_EXPECT, \
+     .max = 128, .doc = doc_}
+#define SHORT(id, item_, table_, member, counter, expect_, doc_) \
+    {.name = id, .kind = CONF_NAMED, .table = &table_, .item = item_, .at = offsetof(conf, member), \
+     .count_at = offsetof(conf, counter), .pattern = NAME_PATTERN, .expect = expect_, .max = 64, \
      .doc = doc_}
 
 const conf_section conf_sections[CONF_S_COUNT] = {
     [CONF_S_SERVER] = SINGLE("server", server_table, offsetof(conf, server),
                              "Listeners, directories and limits."),
-    [CONF_S_STORE] = SINGLE("store", store_table, offsetof(conf, store_path),
-                            "Where the ledger lies."),
+    [CONF_S_STORE] = SINGLE("store", store_table, offsetof(conf, store),
+                            "Where keys, credits, the ledger and the records of generations lie, "
+                            "and how safely."),
     [CONF_S_LOG] = SINGLE("log", log_table, offsetof(conf, log_level), "The gateway's own log."),
     [CONF_S_PLUGINS] = NAMED("plugins", "plugin", plugin_table, plugins, plugin_count,
                              "Plugin files, by name. Only needed for a path of its own or to switch "
@@ -376,7 +540,7 @@ const conf_section conf_sections[CONF_S_COUNT] = {
     [CONF_S_MODELS] = {.name = "models", .kind = CONF_NAMED, .table = &model_table, .item = "model",
                        .at = offsetof(conf, models), .count_at = offsetof(conf, model_count),
                        .pattern = "^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$",
-                       .expect = "a model id of letters, digits and \"._:/@+-\"",
+                       .expect = "a model id of letters, digits and \"._:/@+-\"", .max = 256,
                        .doc = "Models, by the id that clients use."},
     [CONF_S_STRATEGIES] = NAMED("strategies", "strategy", strategy_table, strategies,
                                 strategy_count, "Who orders the deployments of a model, by name."),
@@ -388,8 +552,17 @@ const conf_section conf_sections[CONF_S_COUNT] = {
                               "Base paths with the looks that clients of them expect, by name. "
                               "Without any, there is the surface `turnpike` at /v1, with the hints "
                               "keys `turnpike` and `cailos`."),
-    [CONF_S_ADMISSION] = SINGLE("admission", admission_table, offsetof(conf, keys),
-                                "Who may come in."),
-    [CONF_S_TIERS] = {.name = "tiers", .kind = CONF_UNSUPPORTED},
-    [CONF_S_TEAMS] = {.name = "teams", .kind = CONF_UNSUPPORTED},
+    [CONF_S_ADMISSION] = SINGLE("admission", admission_table, 0, "Who may come in."),
+    [CONF_S_TIERS] = SHORT("tiers", "tier", tier_table, tiers, tier_count,
+                           "a name of letters, digits, '.', '_' and '-', of at most 64 bytes",
+                           "Limits by name, for keys and teams to refer to. Unless they are written, "
+                           "there are `free` (100 requests a minute), `pro` (1,000) and `enterprise` "
+                           "(no limit)."),
+    [CONF_S_TEAMS] = SHORT("teams", "team", team_table, teams, team_count,
+                           "an id of letters, digits, '.', '_' and '-', of at most 64 bytes",
+                           "Teams, by id: who owns keys and credits. What is written here cannot be "
+                           "changed over the admin API; the team's keys and credits lie in the "
+                           "store."),
+    [CONF_S_BILLING] = SINGLE("billing", billing_table, offsetof(conf, billing),
+                              "How costs are told and charged."),
 };

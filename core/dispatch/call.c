@@ -64,8 +64,8 @@ void dispatch_name_reply(exchange *x)
 {
     rng *r = &x->env->random;
     if (!x->reply_id_len)
-        x->reply_id_len = (uint32_t)profile_reply_id(x->route->surface, rng_next(r), rng_next(r),
-                                                     x->reply_id);
+        x->reply_id_len = (uint32_t)profile_reply_id(x->route->surface, x->start_unix_ms,
+                                                     rng_next(r), rng_next(r), x->reply_id);
 }
 
 /* The answer of a CALL that came later than its question: what the driver filled in is put where

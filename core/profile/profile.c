@@ -1,6 +1,5 @@
 #include "profile/profile.h"
 
-#include "base/hash.h"
 #include "base/str.h"
 
 tp_str profile_error_type(int32_t status)
@@ -66,24 +65,88 @@ tp_str profile_shown(tp_str name)
     return str_make(name.ptr, n);
 }
 
-#define ID_CHARS 24u
-#define ID_PREFIX_MAX (64u - ID_CHARS - 1u)
-
-size_t profile_reply_id(const conf_surface *s, uint64_t r0, uint64_t r1, char out[64])
+/* As the gateways' own documents print them; a case for which a document has no sentence, or one
+ * that would not be true here, is left empty. */
+tp_str profile_words(const conf_surface *s, int which)
 {
-    static const char base62[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    enum { AIROUTER = CONF_WORDS_AIROUTER, KILO = CONF_WORDS_KILO, CAILOS = CONF_WORDS_CAILOS,
+           KAIROSROUTE = CONF_WORDS_KAIROSROUTE };
+#define SAYS(text) {"" text, sizeof(text) - 1}
+    static const tp_str words[][PROFILE_RATE + 1] = {
+        [AIROUTER] = {[PROFILE_NO_KEY] = SAYS("Invalid or missing API key"),
+                      [PROFILE_NO_CREDIT] =
+                          SAYS("Insufficient credits. Please add funds to your account.")},
+        [KILO] = {[PROFILE_NO_KEY] = SAYS("Invalid or missing API key"),
+                  [PROFILE_NO_CREDIT] = SAYS("Insufficient balance -- add credits to continue"),
+                  [PROFILE_POLICY] =
+                      SAYS("Forbidden -- model not allowed by organization policy"),
+                  [PROFILE_RATE] = SAYS("Rate limited -- too many requests")},
+        [CAILOS] = {[PROFILE_NO_KEY] = SAYS("Missing or invalid API key."),
+                    [PROFILE_TEAM_INACTIVE] = SAYS("Key valid but team is inactive."),
+                    [PROFILE_RATE] = SAYS("Rate limit exceeded.")},
+        [KAIROSROUTE] = {[PROFILE_NO_KEY] = SAYS("Unauthorized - Invalid or missing API key"),
+                         [PROFILE_RATE] = SAYS("Too Many Requests - Rate limit exceeded")},
+    };
+#undef SAYS
+    if (!s || s->words < 0 || s->words >= (int32_t)TP_COUNT(words) || which < PROFILE_NO_KEY ||
+        which > PROFILE_RATE)
+        return STR("");
+    tp_str says = words[s->words][which];
+    return says.ptr ? says : STR("");
+}
+
+/* ---- Reply ids. */
+#define ID_TIME 7u    /* of the time: until the year 2081 */
+#define ID_RANDOM 17u /* 101 bits */
+#define ID_CHARS (ID_TIME + ID_RANDOM)
+#define ID_PREFIX_MAX (64u - ID_CHARS - 1u)
+#define ID_TIMES INT64_C(3521614606208) /* 62^7 */
+
+/* In the order of ASCII, so that ids sort as their times do. */
+static const char base62[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+size_t profile_reply_id(const conf_surface *s, int64_t unix_ms, uint64_t r0, uint64_t r1,
+                        char out[64])
+{
     tp_str prefix = s ? s->reply_id : STR("chatcmpl-");
     size_t n = TP_MIN(prefix.len, ID_PREFIX_MAX);
+    int64_t time = TP_MIN(TP_MAX(unix_ms, 0), ID_TIMES - 1);
     if (n)
         memcpy(out, prefix.ptr, n);
-    /* 8 characters take 47.6 bits of a word; the bits of both words that are left over go into
-     * the third. So no character is constant, and the id keeps what the two words hold. */
-    uint64_t words[3] = {r0, r1, hash_mix(r0 ^ (r1 << 29 | r1 >> 35))};
-    for (uint32_t w = 0; w < 3; w++)
-        for (uint32_t i = 0; i < ID_CHARS / 3; i++) {
-            out[n++] = base62[words[w] % 62];
-            words[w] /= 62;
-        }
+    for (uint32_t i = ID_TIME; i-- > 0; time /= 62)
+        out[n + i] = base62[time % 62];
+    n += ID_TIME;
+    /* 8 and 9 characters take 47.6 and 53.6 bits of a word: none of them is constant. */
+    for (uint32_t i = 0; i < ID_RANDOM; i++) {
+        uint64_t *word = i < ID_RANDOM / 2 ? &r0 : &r1;
+        out[n++] = base62[*word % 62];
+        *word /= 62;
+    }
     out[n] = 0;
     return n;
+}
+
+static int base62_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A' + 10;
+    return c >= 'a' && c <= 'z' ? c - 'a' + 36 : -1;
+}
+
+int64_t profile_reply_id_ms(tp_str id)
+{
+    int64_t ms = 0;
+    if (id.len < ID_CHARS || id.len > ID_PREFIX_MAX + ID_CHARS)
+        return -1;
+    const char *p = id.ptr + id.len - ID_CHARS;
+    for (uint32_t i = 0; i < ID_CHARS; i++) {
+        int digit = base62_digit(p[i]);
+        if (digit < 0)
+            return -1;
+        if (i < ID_TIME)
+            ms = ms * 62 + digit;
+    }
+    return ms;
 }

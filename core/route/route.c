@@ -4,6 +4,7 @@
 
 #include "base/str.h"
 #include "catalog/catalog.h"
+#include "route/route_int.h"
 
 #define MAX_REASONS 8u /* providers named in a message */
 
@@ -138,16 +139,18 @@ static void fill(tp_candidate *c, const world_deployment *d, route_table *live)
         c->error_permille = atomic_load_explicit(&l->error_permille, memory_order_relaxed);
 }
 
-int route_candidates(const world *w, const conf_surface *s, const tp_operation *op,
-                     route_table *live, arena *a, route_plan *plan, profile_error *e)
+int route_candidates(const world *w, const conf_surface *s, const conf_policy *policy,
+                     const tp_operation *op, route_table *live, arena *a, route_plan *plan,
+                     profile_error *e)
 {
+    const world_deployment *denied = NULL; /* the first one that the policy leaves out */
     const world_model *model = NULL;
     world_deployment *direct = NULL;
     *plan = (route_plan){0};
     if (world_model_find(w, op->model, a, &model, &direct) < 0)
         return refuse_unknown(s, op->model, a, e);
     const world_deployment *all = model ? model->deployments : direct;
-    uint32_t count = model ? model->count : 1, usable = 0, best = 65;
+    uint32_t count = model ? model->count : 1, allowed = 0, best = 65;
     uint64_t needs = op->needs | (op->flags & TP_STREAM ? (uint64_t)CONF_CAP_STREAMING : 0);
     uint64_t lacking = 0;
 
@@ -162,7 +165,11 @@ int route_candidates(const world *w, const conf_surface *s, const tp_operation *
         const world_deployment *d = &all[i];
         if (!d->provider->usable)
             continue;
-        usable++;
+        if (policy && !route_allowed(policy, op->model, d)) {
+            denied = denied ? denied : d;
+            continue;
+        }
+        allowed++;
         uint64_t lacks = missing(d, needs);
         if (lacks) {
             uint32_t bits = (uint32_t)__builtin_popcountll(lacks);
@@ -177,8 +184,13 @@ int route_candidates(const world *w, const conf_surface *s, const tp_operation *
     }
     if (plan->candidate_count)
         return 0;
-    return usable ? refuse_needs(op->model, lacking, a, e)
-                  : refuse_inactive(op->model, all, count, a, e);
+    if (allowed)
+        return refuse_needs(op->model, lacking, a, e);
+    if (!denied)
+        return refuse_inactive(op->model, all, count, a, e);
+    tp_str says = profile_words(s, PROFILE_POLICY);
+    return refuse(e, 403, STR("policy_denied"),
+                  says.len ? says : route_denial(policy, op->model, denied, a));
 }
 
 int route_ranked(route_plan *plan, const plug_invocation *iv, uint32_t max, arena *a,

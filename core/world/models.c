@@ -15,7 +15,7 @@ static world_deployment deployment(const world_provider *p, const conf_model *m,
                                    const conf_deployment *d)
 {
     catalog_terms t = catalog_terms_of(m, d);
-    return (world_deployment){
+    world_deployment made = {
         .conf = d,
         .model = m,
         .provider = p,
@@ -27,6 +27,8 @@ static world_deployment deployment(const world_provider *p, const conf_model *m,
         .prices = t.prices,
         .price_count = t.price_count,
     };
+    catalog_price_version(made.price_version, t.prices, t.price_count);
+    return made;
 }
 
 static void add_deployment(world *w, const conf_model *m, const conf_deployment *d,
@@ -84,6 +86,15 @@ static int add_name(world_build *b, tp_str name, world_model *wm)
                       STR_ARG(other));
 }
 
+/* What savings are told against. It need not be served: its prices are enough. */
+static void find_baseline(world *w)
+{
+    const world_model *m = map_get(&w->model_by_name, w->conf->billing.baseline_model);
+    for (uint32_t i = 0; m && i < m->conf->deployment_count && !w->baseline; i++)
+        if (m->deployments[i].price_version[0])
+            w->baseline = &m->deployments[i];
+}
+
 int world_build_models(world_build *b)
 {
     world *w = b->w;
@@ -106,6 +117,7 @@ int world_build_models(world_build *b)
                 if (add_name(b, m->aliases[k], wm) < 0)
                     return TP_ERROR_CONFIG;
         }
+    find_baseline(w);
     return 0;
 }
 

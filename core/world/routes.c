@@ -1,8 +1,6 @@
 #include "base/str.h"
 #include "world/world_int.h"
 
-#define MODELS_PREFIX STR("/models/")
-
 static tp_str route_owner(const world_route *r)
 {
     return r->surface ? r->surface->name : STR("(built in)");
@@ -14,8 +12,11 @@ static int add(world_build *b, tp_str path, const world_route *route)
     world_route *r = arena_dup(&w->mem, route, sizeof(*route));
     TP_MUST(r && path.ptr);
     const world_route *there = map_put(&w->routes, path, r);
-    if (!there)
+    if (!there) {
+        if (str_ends(path, STR("/")))
+            w->prefix_max = TP_MAX(w->prefix_max, (uint32_t)path.len);
         return 0;
+    }
     const conf_place *at = r->endpoint ? &r->endpoint->place : &r->surface->place;
     const conf_place *other = there->endpoint  ? &there->endpoint->place
                               : there->surface ? &there->surface->place
@@ -50,15 +51,53 @@ static int add_endpoint(world_build *b, const conf_surface *s, tp_str name)
                       STR_ARG(s->name), STR_ARG(name));
 }
 
-static int add_surface(world_build *b, const conf_surface *s)
+/* What the manage room answers: a path, and all below it where there is more than one thing. */
+static int add_managed(world_build *b, const conf_surface *s)
+{
+    enum { BELOW = 1 };
+    static const struct {
+        int32_t bit, kind, method, below;
+        const char *path;
+    } paths[] = {
+        {CONF_MANAGE_KEYS, WORLD_KEYS, 0, BELOW, "/keys"},
+        {CONF_MANAGE_KEYS, WORLD_KEY_SELF, HTTP_GET, 0, "/key"},
+        {CONF_MANAGE_AUTH, WORLD_AUTH, 0, BELOW, "/auth"},
+        {CONF_MANAGE_CREDITS, WORLD_CREDITS, HTTP_GET, 0, "/credits"},
+        {CONF_MANAGE_GENERATION, WORLD_GENERATION, HTTP_GET, 0, "/generation"},
+    };
+    arena *a = &b->w->mem;
+    for (size_t i = 0; i < TP_COUNT(paths); i++) {
+        world_route r = {
+            .kind = paths[i].kind, .method = paths[i].method, .session = 1, .surface = s};
+        if (!(s->manage & paths[i].bit))
+            continue;
+        for (int32_t below = 0; below <= paths[i].below; below++)
+            if (add(b,
+                    arena_printf(a, "%.*s%s%s", STR_ARG(s->base_path), paths[i].path,
+                                 below ? "/" : ""),
+                    &r) < 0)
+                return TP_ERROR_CONFIG;
+    }
+    return 0;
+}
+
+static int add_models(world_build *b, const conf_surface *s)
 {
     arena *a = &b->w->mem;
     world_route list = {
         .kind = WORLD_MODELS, .method = HTTP_GET, .surface = s, .is_public = s->models_public};
     world_route one = list;
     one.kind = WORLD_MODEL;
-    if (add(b, arena_printf(a, "%.*s/models", STR_ARG(s->base_path)), &list) < 0 ||
-        add(b, arena_printf(a, "%.*s/models/", STR_ARG(s->base_path)), &one) < 0)
+    if (add(b, arena_printf(a, "%.*s/models", STR_ARG(s->base_path)), &list) < 0)
+        return TP_ERROR_CONFIG;
+    return add(b, arena_printf(a, "%.*s/models/", STR_ARG(s->base_path)), &one);
+}
+
+static int add_surface(world_build *b, const conf_surface *s)
+{
+    if (s->models && add_models(b, s) < 0)
+        return TP_ERROR_CONFIG;
+    if (add_managed(b, s) < 0)
         return TP_ERROR_CONFIG;
     for (uint32_t i = 0; i < s->endpoint_count; i++)
         if (add_endpoint(b, s, s->endpoints[i]) < 0)
@@ -70,7 +109,9 @@ int world_build_routes(world_build *b)
 {
     const conf *c = b->w->conf;
     world_route health = {.kind = WORLD_HEALTH, .method = HTTP_GET, .is_public = 1};
-    if (add(b, STR("/healthz"), &health) < 0)
+    world_route admin = {.kind = WORLD_ADMIN, .session = 1};
+    if (add(b, STR("/healthz"), &health) < 0 || add(b, STR("/admin"), &admin) < 0 ||
+        add(b, STR("/admin/"), &admin) < 0)
         return TP_ERROR_CONFIG;
     for (uint32_t i = 0; i < c->surface_count; i++)
         if (c->surfaces[i].enabled && add_surface(b, &c->surfaces[i]) < 0)
@@ -82,15 +123,15 @@ const world_route *world_route_find(const world *w, tp_str path, tp_str *rest)
 {
     *rest = STR("");
     const world_route *r = map_get(&w->routes, path);
-    if (r)
-        return r->kind == WORLD_MODEL ? NULL : r; /* "/v1/models/" names no model */
-    const tp_str prefix = MODELS_PREFIX;
-    for (size_t i = 0; i + prefix.len < path.len; i++) {
-        if (path.ptr[i] != '/' || !str_starts(str_skip(path, i), prefix))
+    if (r) /* what ends in '/' is a prefix: with nothing behind it, it names nothing */
+        return path.ptr[path.len - 1] == '/' ? NULL : r;
+    /* Only as far as a prefix may reach: a path of slashes alone is no work. */
+    for (size_t n = TP_MIN(path.len, (size_t)w->prefix_max); n > 0; n--) {
+        if (path.ptr[n - 1] != '/' || n == path.len)
             continue;
-        r = map_get(&w->routes, str_make(path.ptr, i + prefix.len));
-        if (r && r->kind == WORLD_MODEL) {
-            *rest = str_skip(path, i + prefix.len);
+        r = map_get(&w->routes, str_make(path.ptr, n));
+        if (r) {
+            *rest = str_skip(path, n);
             return r;
         }
     }

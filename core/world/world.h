@@ -72,6 +72,7 @@ typedef struct world {
     map provider_by_name;        /* -> world_provider */
     map deployments;             /* "provider/upstream model" -> world_deployment, the first one */
     map routes;                  /* full path -> world_route; "/v1/models/" for all below it */
+    uint32_t prefix_max;         /* bytes of the longest path in routes that ends in '/' */
     world_key *keys;
     uint32_t key_count;          /* open addressing by digest, power of two; conf NULL: empty */
     uint64_t key_hash[2];        /* random, of this world */
@@ -93,8 +94,10 @@ void world_unref(world *w);
  * behind each, but for url, proxy and ca_file, which are borrowed from p and the caller. 0, or
  * TP_ERROR_CONFIG with a sentence. */
 int world_origin(up_origin *out, tp_str base_url, const conf_provider *p, arena *a, tp_error *err);
-/* The route of a path, or NULL. /v1/models/x: the rest after the prefix in *rest (else empty). A
- * path known under another method is returned all the same: the caller answers 405 with Allow. */
+/* The route of a path, or NULL. Where the path itself has none, that of the longest registered
+ * prefix, which ends in '/': /v1/models/x, /v1/keys/ID; what follows it in *rest (else empty). The
+ * prefix alone ("/v1/models/") names nothing. A path known under another method is returned all the
+ * same: the caller answers 405 with Allow. */
 const world_route *world_route_find(const world *w, tp_str path, tp_str *rest);
 /* A name as a client writes it: a codename or alias -> *model; "provider/model" with a configured
  * provider -> *direct: the catalog's own deployment of that upstream model where there is one (its
