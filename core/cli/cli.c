@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cli/govern.h"
+
 #ifndef TURNPIKE_LIBDIR
 #define TURNPIKE_LIBDIR "/usr/local/lib/turnpike"
 #endif
@@ -86,9 +88,12 @@ const char *cli_default_config(void)
 
 static int help(int argc, char **argv)
 {
+    buf groups;
     (void)argc;
     (void)argv;
-    puts("turnpike " TURNPIKE_VERSION ": an AI gateway\n"
+    buf_init(&groups, 64u << 10);
+    cli_govern_help(&groups);
+    printf("turnpike " TURNPIKE_VERSION ": an AI gateway\n"
          "\n"
          "  turnpike serve [--config DIR] [--listen HOST:PORT]   run the gateway\n"
          "  turnpike check [DIR]            say whether a configuration is right; starts nothing\n"
@@ -100,10 +105,13 @@ static int help(int argc, char **argv)
          "  turnpike stop [--config DIR]    drain and stop it\n"
          "  turnpike usage [--config DIR] [--from DAY] [--to DAY] [--json]\n"
          "                                  requests, tokens and cost by day, key and model\n"
+         "%.*s"
+         "                                  (turnpike keys help says more of keys, and so on)\n"
          "  turnpike version | help\n"
          "\n"
          "DIR holds conf.d/*.json; it is $TURNPIKE_CONFIG, else the current directory when that\n"
-         "has a conf.d, else /etc/turnpike.");
+         "has a conf.d, else /etc/turnpike.\n", (int)groups.len, groups.ptr);
+    buf_free(&groups);
     return 0;
 }
 
@@ -134,6 +142,9 @@ int cli_main(int argc, char **argv)
     for (size_t i = 0; i < TP_COUNT(commands); i++)
         if (strcmp(argv[1], commands[i].name) == 0)
             return commands[i].run(argc - 1, argv + 1);
+    int rc = cli_govern(argc - 1, argv + 1);
+    if (rc >= 0)
+        return rc;
     fprintf(stderr, "turnpike: unknown command '%s'; see turnpike help\n", argv[1]);
     return 2;
 }

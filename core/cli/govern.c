@@ -1,0 +1,189 @@
+#include "cli/govern.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "admit/secret.h"
+#include "base/str.h"
+
+static const cli_group *const groups[] = {
+    &cli_keys_group, &cli_teams_group,       &cli_credits_group, &cli_ledger_group,
+    &cli_byok_group, &cli_generations_group, &cli_backup_group};
+
+/* A descriptor of the three that the caller closed would be given to the next file opened: the
+ * store's, and a table be printed into it. */
+static void hold_descriptors(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
+static int print_help(const cli_group *g)
+{
+    buf b;
+    buf_init(&b, 1u << 20);
+    cli_group_help(g, &b);
+    int rc = cli_put(g->name, buf_str(&b));
+    buf_free(&b);
+    return rc;
+}
+
+static int run_group(const cli_group *g, int argc, char **argv)
+{
+    cli_call c;
+    tp_error err = {0};
+    /* A reader that goes away is an error of writing, told apart where it matters: what was begun
+     * with the store is ended properly. */
+    signal(SIGPIPE, SIG_IGN);
+    hold_descriptors();
+    int rc = cli_call_parse(g, argc, argv, &c, &err);
+    if (rc < 0) {
+        fprintf(stderr, "%s\n", err.text);
+        return 2;
+    }
+    if (rc > 0) {
+        rc = print_help(g);
+        return argc < 2 ? 2 : rc;
+    }
+    return c.verb->run(&c);
+}
+
+int cli_govern(int argc, char **argv)
+{
+    for (size_t i = 0; i < TP_COUNT(groups); i++)
+        if (strcmp(argv[0], groups[i]->name) == 0)
+            return run_group(groups[i], argc, argv);
+    return -1;
+}
+
+void cli_govern_help(buf *out)
+{
+    for (size_t i = 0; i < TP_COUNT(groups); i++)
+        cli_group_line(groups[i], out);
+}
+
+/* ---- What the commands share. */
+
+void cli_target(buf *out, const cli_call *c, const char *what, const char *id, const char *more)
+{
+    buf_init(out, 64u << 10);
+    buf_printf(out, "/admin/%s", what);
+    if (id) {
+        buf_adds(out, STR("/"));
+        cli_encode(out, str_of(id));
+    }
+    if (more)
+        buf_printf(out, "/%s", more);
+    TP_MUST(cli_call_query(c, out) == 0);
+}
+
+static int print_answer(const cli_call *c, tp_str text, cli_print print)
+{
+    cli_answer a;
+    buf out;
+    buf_init(&out, SIZE_MAX);
+    int rc = 0, readable = cli_answer_read(&a, text) == 0;
+    if (c->json) {
+        buf_adds(&out, text);
+        if (!str_ends(text, STR("\n")))
+            rc = buf_adds(&out, STR("\n"));
+    } else if (!readable) {
+        fprintf(stderr, "turnpike %s: the answer is no JSON: is the gateway of this version?\n",
+                c->group->name);
+        rc = 1;
+    } else {
+        rc = print ? print(c, &a, &out) : cli_answer_facts(&a, 0, &out);
+    }
+    int unwritten = cli_put(c->group->name, buf_str(&out));
+    cli_answer_free(&a);
+    if (out.ptr)
+        secret_wipe(out.ptr, out.len);
+    buf_free(&out);
+    return rc != 0 || unwritten;
+}
+
+int cli_ask_print(const cli_call *c, const char *method, tp_str target, tp_str body,
+                  cli_print print)
+{
+    cli_reply reply;
+    int rc = cli_api_once(c, method, target, body, &reply);
+    if (rc == 0)
+        rc = print_answer(c, buf_str(&reply.text), print);
+    buf_free(&reply.text);
+    return rc;
+}
+
+int cli_list_table(cli_answer *a, uint32_t list, const cli_column *columns, uint32_t count,
+                   cli_row row, const char *none, buf *out)
+{
+    cli_table t;
+    uint32_t i = cli_answer_first(a, list);
+    if (!i)
+        return buf_printf(out, "%s\n", none);
+    cli_table_init(&t, columns, count);
+    for (; i; i = cli_answer_next(a, list, i))
+        row(a, i, &t);
+    int rc = cli_table_print(&t, out);
+    cli_table_free(&t);
+    return rc;
+}
+
+int cli_list_print(const cli_call *c, tp_str target, int64_t most, const cli_column *columns,
+                   uint32_t count, cli_row row, const char *none)
+{
+    cli_reply reply = {0};
+    cli_answer answer;
+    tp_error err = {0};
+    buf out;
+    cli_api *a = cli_api_open(c->dir, &err);
+    if (!a) {
+        fprintf(stderr, "turnpike %s: %s\n", c->group->name, err.text);
+        return 1;
+    }
+    int rc = cli_api_pages(a, c, target, most, &reply);
+    cli_api_close(a);
+    if (rc == 0 && c->json) {
+        rc = print_answer(c, buf_str(&reply.text), NULL);
+    } else if (rc == 0) {
+        buf_init(&out, SIZE_MAX);
+        rc = cli_answer_read(&answer, buf_str(&reply.text));
+        uint32_t data = json_get(&answer.doc, 0, "data", NULL);
+        rc = rc ? rc : cli_list_table(&answer, data, columns, count, row, none, &out);
+        rc = rc != 0 || cli_put(c->group->name, buf_str(&out));
+        if (rc == 0 && cli_answer_text(&answer, 0, "next").len)
+            fprintf(stderr, "(there are more: --limit N shows as many, --limit 0 all)\n");
+        cli_answer_free(&answer);
+        buf_free(&out);
+    }
+    buf_free(&reply.text);
+    return rc;
+}
+
+void cli_cell(cli_answer *a, uint32_t object, const char *member, cli_table *t)
+{
+    cli_table_cell(t, cli_answer_text(a, object, member));
+}
+
+void cli_cell_moment(cli_answer *a, uint32_t object, const char *member, cli_table *t)
+{
+    tp_str s = cli_answer_text(a, object, member);
+    if (s.len >= 16 && s.ptr[10] == 'T')
+        cli_table_cellf(t, "%.10s %.5s", s.ptr, s.ptr + 11);
+    else
+        cli_table_cell(t, s);
+}
+
+int cli_has_passed(cli_answer *a, uint32_t object, const char *member)
+{
+    int64_t at;
+    return cli_moment_parse(cli_answer_text(a, object, member), 0, &at) == 0 &&
+           at <= (int64_t)time(NULL) * 1000;
+}
