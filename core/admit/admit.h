@@ -24,6 +24,7 @@ typedef struct admit_principal { /* by value in the exchange; zeroed: nobody */
     book_key *key;            /* pinned by admit_check; also of a static key that has limits, role
                                  or team */
     book_team *team;          /* NULL: nobody pays */
+    const conf_surface *surface; /* of the route: whose words an error has */
     int32_t role;             /* CONF_ROLE_; 0: nobody */
     int32_t counted;          /* 1: counts in key->in_flight */
     window_view window;       /* for the X-RateLimit headers */

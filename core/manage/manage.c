@@ -121,7 +121,7 @@ static int list_models(const world *w, const admit_principal *who, buf *b)
     for (uint32_t i = 0; rc == 0 && i < w->model_count; i++) {
         const world_model *m = &w->models[i];
         const world_deployment *d = first_usable(m);
-        if (!d || !admit_may_use(who->key, m->conf->id))
+        if (!d || !admit_may_use(who, m->conf->id))
             continue;
         rc = buf_printf(b, "%s", comma);
         rc = rc ? rc : add_model(b, m, d);
@@ -153,7 +153,7 @@ static int one_model(const world *w, const world_route *r, tp_str rest, const ad
     tp_str name = str_make(id, (size_t)n);
     const world_model *m = map_get(&w->model_by_name, name);
     const world_deployment *d = m ? first_usable(m) : NULL;
-    if (!d || !(admit_may_use(who->key, m->conf->id) || admit_may_use(who->key, name)))
+    if (!d || !(admit_may_use(who, m->conf->id) || admit_may_use(who, name)))
         return model_not_found(r, name, out);
     return add_model(&out->body, m, d);
 }

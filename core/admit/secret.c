@@ -1,0 +1,171 @@
+#include "admit/secret.h"
+
+#include <argon2.h>
+#include <errno.h>
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/params.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "admit/secret_int.h"
+
+/* OWASP's least for Argon2id. A key has 256 random bits: more would only cost the owner. */
+enum { ARGON2_KIB = 19 * 1024, ARGON2_PASSES = 2, ARGON2_LANES = 1, ARGON2_SALT = 16,
+       ARGON2_HASH = 32 };
+/* A hash that asks for more than this is none of ours: it would hold a thread for long. */
+enum { ARGON2_MOST_KIB = 256 * 1024, ARGON2_MOST_PASSES = 8, ARGON2_MOST_LANES = 8 };
+
+static const char base64url[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+void secret_random(void *out, size_t n)
+{
+    unsigned char *p = out;
+    while (n) {
+        ssize_t got = getrandom(p, n, 0);
+        TP_MUST(got > 0 || errno == EINTR);
+        if (got > 0) {
+            p += got;
+            n -= (size_t)got;
+        }
+    }
+}
+
+void secret_wipe(void *p, size_t n)
+{
+    OPENSSL_cleanse(p, n);
+}
+
+static int is_prefix_char(unsigned char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+int secret_parse(tp_str key, tp_str *lookup)
+{
+    if (key.len < SECRET_CHARS + 2 || key.len > SECRET_MAX)
+        return 0;
+    size_t prefix = key.len - SECRET_CHARS;
+    if (key.ptr[prefix - 1] != '_')
+        return 0;
+    for (size_t i = 0; i < prefix; i++)
+        if (!is_prefix_char((unsigned char)key.ptr[i]))
+            return 0;
+    for (size_t i = prefix; i < key.len; i++) {
+        unsigned char c = (unsigned char)key.ptr[i];
+        if (!is_prefix_char(c) && c != '-' && !(c >= 'A' && c <= 'Z'))
+            return 0;
+    }
+    *lookup = str_make(key.ptr, prefix + SECRET_LOOKUP);
+    return 1;
+}
+
+size_t secret_make(tp_str prefix, char out[SECRET_MAX])
+{
+    unsigned char random[33] = {0}; /* the last byte stays 0: 43 characters are 258 bits */
+    TP_MUST(prefix.len >= 2 && prefix.len <= SECRET_PREFIX);
+    secret_random(random, 32);
+    memcpy(out, prefix.ptr, prefix.len);
+    for (size_t i = 0; i < SECRET_CHARS; i++) {
+        size_t bit = i * 6;
+        unsigned two = (unsigned)random[bit / 8] << 8 | random[bit / 8 + 1];
+        out[prefix.len + i] = base64url[(two >> (10 - bit % 8)) & 63u];
+    }
+    secret_wipe(random, sizeof(random));
+    return prefix.len + SECRET_CHARS;
+}
+
+void secret_make_id(char out[SECRET_ID])
+{
+    static const char letters[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    size_t n = 4;
+    memcpy(out, "key_", n);
+    while (n < SECRET_ID) {
+        unsigned char random[32];
+        secret_random(random, sizeof(random));
+        for (size_t i = 0; i < sizeof(random) && n < SECRET_ID; i++)
+            if (random[i] < 62 * 4) /* each letter as likely as the next */
+                out[n++] = letters[random[i] % 62];
+    }
+}
+
+/* ---- HMAC. */
+struct secret_mac {
+    EVP_MAC_CTX *ctx; /* initialised with the pepper once; each use begins from there */
+};
+
+secret_mac *secret_mac_new(const secret_pepper *p)
+{
+    char digest[] = "SHA256";
+    OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+                           OSSL_PARAM_construct_end()};
+    secret_mac *m = calloc(1, sizeof(*m));
+    EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+    if (m && mac)
+        m->ctx = EVP_MAC_CTX_new(mac);
+    EVP_MAC_free(mac); /* the context holds a reference of its own */
+    if (!m || !m->ctx || EVP_MAC_init(m->ctx, p->key, sizeof(p->key), params) != 1) {
+        secret_mac_free(m);
+        return NULL;
+    }
+    return m;
+}
+
+void secret_mac_free(secret_mac *m)
+{
+    if (m)
+        EVP_MAC_CTX_free(m->ctx);
+    free(m);
+}
+
+void secret_mac_of(secret_mac *m, tp_str key, unsigned char out[32])
+{
+    size_t n = 0;
+    /* Without a key: the pepper's inner and outer states are taken up again, not made anew. A wrong
+     * HMAC would be a wrong answer about a key, so a failure stops the process. */
+    TP_MUST(EVP_MAC_init(m->ctx, NULL, 0, NULL) == 1 &&
+            EVP_MAC_update(m->ctx, (const unsigned char *)key.ptr, key.len) == 1 &&
+            EVP_MAC_final(m->ctx, out, &n, 32) == 1 && n == 32);
+}
+
+/* ---- Argon2id. */
+int secret_argon2(tp_str key, char out[SECRET_ARGON2])
+{
+    unsigned char salt[ARGON2_SALT];
+    secret_random(salt, sizeof(salt));
+    return argon2id_hash_encoded(ARGON2_PASSES, ARGON2_KIB, ARGON2_LANES, key.ptr, key.len, salt,
+                                 sizeof(salt), ARGON2_HASH, out, SECRET_ARGON2) == ARGON2_OK
+               ? 0
+               : -1;
+}
+
+/* "name" and a number up to most at *at; moves behind it. */
+static int cost(const char **at, const char *name, unsigned most)
+{
+    size_t n = strlen(name);
+    unsigned v = 0;
+    if (strncmp(*at, name, n) != 0)
+        return 0;
+    const char *p = *at + n;
+    if (*p < '0' || *p > '9')
+        return 0;
+    for (; *p >= '0' && *p <= '9'; p++) {
+        v = v * 10 + (unsigned)(*p - '0');
+        if (v > most)
+            return 0;
+    }
+    *at = p;
+    return 1;
+}
+
+int secret_argon2_verify(tp_str key, const char *encoded)
+{
+    const char *at = encoded;
+    if (!encoded || strnlen(encoded, SECRET_ARGON2) == SECRET_ARGON2)
+        return 0;
+    if (!cost(&at, "$argon2id$v=", ARGON2_VERSION_13) || !cost(&at, "$m=", ARGON2_MOST_KIB) ||
+        !cost(&at, ",t=", ARGON2_MOST_PASSES) || !cost(&at, ",p=", ARGON2_MOST_LANES))
+        return 0;
+    return argon2id_verify(encoded, key.ptr, key.len) == ARGON2_OK;
+}
