@@ -27,7 +27,7 @@ typedef struct manage_reply {
 #define MANAGE_MAX_BODY (32u << 20)
 
 /* Answers a route of kind WORLD_MODELS, WORLD_MODEL (rest: the id as it stands in the path,
- * percent-encoded) or WORLD_HEALTH; ports may be NULL. who: may have key NULL (public routes).
+ * percent-encoded) or WORLD_HEALTH; ports may be NULL. who: may be nobody (public routes).
  * 0 and *out, errors of the client included (404 in the surface's envelope); -1: out of memory or
  * over MANAGE_MAX_BODY, and *out is a 503 with an empty body. */
 int manage_handle(const manage_ports *ports, const world *w, const world_route *r, tp_str rest,

@@ -57,7 +57,7 @@ static void answers(const world *w, const char *path, const admit_principal *who
 static void the_list_shows_what_can_be_used(void **state)
 {
     world *w = wf_world(*state, snippet);
-    admit_principal narrow = {.key = &w->conf->keys[0]};
+    admit_principal narrow = {.fixed = &w->conf->keys[0]};
     answers(w, "/v1/models", NULL, 200, "{\"object\":\"list\",\"data\":[" LLAMA "," BARE "]}");
     answers(w, "/v1/models", &narrow, 200, "{\"object\":\"list\",\"data\":[" BARE "]}");
     world_unref(w);
@@ -73,7 +73,7 @@ static void the_list_shows_what_can_be_used(void **state)
 static void one_model(void **state)
 {
     world *w = wf_world(*state, snippet);
-    admit_principal narrow = {.key = &w->conf->keys[0]};
+    admit_principal narrow = {.fixed = &w->conf->keys[0]};
     answers(w, "/v1/models/meta/llama", NULL, 200, LLAMA);
     answers(w, "/v1/models/meta%2Fllama", NULL, 200, LLAMA);
     answers(w, "/v1/models/meta%2fll%61ma", NULL, 200, LLAMA);
