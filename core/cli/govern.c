@@ -15,12 +15,12 @@ static const cli_group *const groups[] = {
     &cli_byok_group, &cli_generations_group, &cli_backup_group};
 
 /* A descriptor of the three that the caller closed would be given to the next file opened: the
- * store's, and a table be printed into it. */
+ * store's, and a table be printed into it. Opened for reading, so that writing fails. */
 static void hold_descriptors(void)
 {
     int fd;
     do
-        fd = open("/dev/null", O_RDWR);
+        fd = open("/dev/null", O_RDONLY);
     while (fd >= 0 && fd <= STDERR_FILENO);
     if (fd >= 0)
         close(fd);
@@ -85,7 +85,7 @@ void cli_target(buf *out, const cli_call *c, const char *what, const char *id, c
     TP_MUST(cli_call_query(c, out) == 0);
 }
 
-static int print_answer(const cli_call *c, tp_str text, cli_print print)
+int cli_print_answer(const cli_call *c, tp_str text, cli_print print)
 {
     cli_answer a;
     buf out;
@@ -116,7 +116,7 @@ int cli_ask_print(const cli_call *c, const char *method, tp_str target, tp_str b
     cli_reply reply;
     int rc = cli_api_once(c, method, target, body, &reply);
     if (rc == 0)
-        rc = print_answer(c, buf_str(&reply.text), print);
+        rc = cli_print_answer(c, buf_str(&reply.text), print);
     buf_free(&reply.text);
     return rc;
 }
@@ -151,7 +151,7 @@ int cli_list_print(const cli_call *c, tp_str target, int64_t most, const cli_col
     int rc = cli_api_pages(a, c, target, most, &reply);
     cli_api_close(a);
     if (rc == 0 && c->json) {
-        rc = print_answer(c, buf_str(&reply.text), NULL);
+        rc = cli_print_answer(c, buf_str(&reply.text), NULL);
     } else if (rc == 0) {
         buf_init(&out, SIZE_MAX);
         rc = cli_answer_read(&answer, buf_str(&reply.text));

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "admit/secret.h"
 #include "base/str.h"
 #include "cli/govern.h"
 
@@ -144,13 +145,35 @@ static int print_made(const cli_call *c, cli_answer *a, buf *out)
                              "of it, not the key.\n"));
 }
 
+/* It exists, and nobody has seen it. */
+static void say_unseen(tp_str text)
+{
+    cli_answer a;
+    if (cli_answer_read(&a, text) == 0) {
+        tp_str id = cli_answer_text(&a, 0, "id");
+        fprintf(stderr,
+                "turnpike keys: key %.*s was made but could not be shown: end it with turnpike "
+                "keys revoke %.*s and make another\n",
+                STR_ARG(id), STR_ARG(id));
+    }
+    cli_answer_free(&a);
+}
+
 static int create(const cli_call *c)
 {
     buf body;
+    cli_reply reply;
     uint32_t n;
     buf_init(&body, 1u << 20);
     TP_MUST(cli_call_body(c, STR_NONE, &body, &n) == 0);
-    int rc = cli_ask_print(c, "POST", STR("/admin/keys"), buf_str(&body), print_made);
+    int rc = cli_api_once(c, "POST", STR("/admin/keys"), buf_str(&body), &reply);
+    if (rc == 0) {
+        rc = cli_print_answer(c, buf_str(&reply.text), print_made);
+        if (rc != 0)
+            say_unseen(buf_str(&reply.text));
+        secret_wipe(reply.text.ptr, reply.text.len);
+    }
+    buf_free(&reply.text);
     buf_free(&body);
     return rc;
 }
