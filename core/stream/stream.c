@@ -111,6 +111,8 @@ void stream_step(stream_tally *t)
 
 int64_t stream_weight(const tp_event *e)
 {
+    if (e->kind == TP_EV_FRAME && !(e->flags & TP_EV_PREAMBLE))
+        return e->number > 0 ? e->number : 4; /* its provider does not tell: a token */
     return joinable(e) ? (int64_t)e->text.len : 0;
 }
 

@@ -38,7 +38,8 @@ typedef struct stream_tally {
 int stream_count(stream_tally *t, const tp_event *e);
 /* The step is over: its totals join the others. */
 void stream_step(stream_tally *t);
-/* Bytes of answer in it (text, reasoning, refusal, arguments): what an estimate of tokens goes by. */
+/* Bytes of answer in it (text, reasoning, refusal, arguments; of a frame, what its provider tells):
+ * what an estimate of tokens goes by. */
 int64_t stream_weight(const tp_event *e);
 /* Does the event hold something that the client would see as an answer? */
 int stream_is_answer(const tp_event *e);

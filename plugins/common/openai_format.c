@@ -179,6 +179,24 @@ static int has_answer(frame *f, const choice *ch)
 }
 
 /* ---- Relaying: the frame passes as it stands; beside it, what the gateway must know. */
+
+/* Bytes of answer in a delta: strings (content, reasoning...), and the arguments of tool calls. */
+static int64_t answer_bytes(const frame *f, uint32_t body)
+{
+    int64_t sum = 0;
+    for (members m = members_of(&f->doc, body); members_next(&m);) {
+        tp_str k = span_inner(&f->doc, m.key);
+        uint32_t kind = span_kind(&f->doc, m.value), end = f->doc.tokens[m.value].next;
+        if (kind == TP_STRING && !span_is(k, "role") && !span_is(k, "name"))
+            sum += f->doc.tokens[m.value].len - 2;
+        for (uint32_t t = m.value + 1; kind == TP_ARRAY && t + 1 < end; t++)
+            if (span_kind(&f->doc, t + 1) == TP_STRING && span_kind(&f->doc, t) == TP_STRING &&
+                span_is(span_inner(&f->doc, t), "arguments"))
+                sum += f->doc.tokens[t + 1].len - 2;
+    }
+    return sum;
+}
+
 static tp_status relay_choices(frame *f, int *finished)
 {
     openai_reply *r = f->r;
@@ -191,6 +209,8 @@ static tp_status relay_choices(frame *f, int *finished)
         if (!r->answered)
             r->answered = (uint8_t)has_answer(f, &ch);
         *finished |= ch.finish != 0;
+        if (r->sse && ch.body)
+            f->bytes += answer_bytes(f, ch.body);
     }
     return TP_OK;
 }
@@ -209,6 +229,7 @@ static tp_status relay(frame *f, tp_str raw)
         tp_event e = openai_event(TP_EV_FRAME);
         e.raw = raw;
         e.flags = r->answered ? 0 : TP_EV_PREAMBLE;
+        e.number = f->bytes ? f->bytes : 1; /* 0 is for those who cannot tell */
         st = f->h->emit(f->c, &e);
     }
     if (finished) {

@@ -10,6 +10,7 @@ typedef struct frame { /* one document under way */
     openai_reply *r;
     tp_doc doc;
     uint32_t id, model, created, choices, usage, error, fingerprint, tier, groq;
+    int64_t bytes; /* of answer, when relayed */
 } frame;
 
 typedef struct choice { /* one element of "choices" */

@@ -156,8 +156,6 @@ static int port_settle(void *arg, exchange *x, settle_record *r)
     CHECK(a, !a->finished && !a->broken, "settled after the last bytes");
     CHECK(a, r->generation.len && r->cost_nano == x->cost_nano,
           "a settle record without a name, or of another cost");
-    CHECK(a, r->hold_nano >= r->cost_nano || x->plan.model == NULL || a->shipped,
-          "%lld settled of a hold of %lld", (long long)r->cost_nano, (long long)r->hold_nano);
     a->settled_nano = x->cost_nano;
     a->settled_outcome = r->outcome;
     a->answer = (dispatch_input){.kind = IN_SETTLED};

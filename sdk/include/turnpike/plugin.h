@@ -151,7 +151,9 @@ enum {
     TP_EV_FIELD = 12,     /* name, raw: a top-level field to carry (system_fingerprint, duration) */
     TP_EV_ITEM = 13,      /* name: format; raw: an item that only that format knows */
     TP_EV_BYTES = 14,     /* raw: audio or other bytes; name: media type, on the first */
-    TP_EV_FRAME = 15,     /* raw: with TP_RELAY, one frame of the client's format, as it stands */
+    TP_EV_FRAME = 15,     /* raw: with TP_RELAY, one frame of the client's format, as it stands;
+                             number: bytes of answer in it, for an estimate of tokens when the
+                             client breaks off; 0: not told, it counts as one token */
     TP_EV_USAGE = 16,     /* name: unit ("prompt", "cache_read", "cache_write", "completion",
                              "reasoning", "images:1024x1024", "seconds"), all disjoint; number:
                              total so far in this step. In parse: the most it may come to.

@@ -32,21 +32,22 @@ typedef struct bench { /* a worker with one exchange */
     settle_record settled, recorded;
 } bench;
 
-static int hold(void *arg, exchange *x, int64_t nano, int32_t *status)
+static int hold(void *arg, exchange *x, int64_t nano, int64_t tokens, profile_error *why)
 {
     bench *b = arg;
-    (void)x;
-    assert_true(nano > 0);
-    *status = b->refuse;
+    assert_true(nano > 0 && nano == x->hold_nano);
+    assert_true(tokens >= 0);
+    why->status = b->refuse;
     return b->refuse ? -1 : 1;
 }
 
-static int settle(void *arg, exchange *x, const settle_record *r)
+static int settle(void *arg, exchange *x, settle_record *r)
 {
     bench *b = arg;
     b->settles++;
     b->settled = *r;
-    b->settled.cost_nano = x->cost_nano;
+    assert_int_equal(r->cost_nano, x->cost_nano);
+    assert_int_equal(r->charged_nano, r->cost_nano);
     return 1;
 }
 
@@ -219,6 +220,9 @@ static void test_no_credit(void **state)
     bench *b = bench_new(*state, "");
     b->refuse = 402;
     ask(b, "{\"model\":\"m\"," MESSAGES "}");
+    buf_add(&b->out, "", 1);
+    assert_has(b->out.ptr, "Insufficient credits. Please add funds to your account.");
+    assert_has(b->out.ptr, "\"insufficient_credits\"");
     assert_true(b->act.done);
     assert_int_equal(b->status, 402);
     assert_int_equal(b->settles, 0);
@@ -319,6 +323,44 @@ static void test_linger_is_bounded(void **state)
     bench_free(b);
 }
 
+/* ---- A client that goes away pays for what was relayed to it, and for nothing before that. A
+ * completion token costs 1,000 nano-dollars here, a prompt token nothing. */
+static void abort_after(void **state, const char *events, int64_t cost, int64_t completion,
+                        uint32_t flags)
+{
+    bench *b = bench_new(*state, "");
+    ask(b, STREAM);
+    if (events)
+        reply(b, 200, "text/event-stream", events, 0);
+    run(b, (dispatch_input){.kind = IN_CLIENT_GONE});
+    assert_true(b->act.done);
+    assert_int_equal(b->settles, 1);
+    assert_int_equal(b->settled.outcome, SETTLE_CANCELLED);
+    assert_int_equal(b->settled.cost_nano, cost);
+    assert_int_equal(usage_get(&b->settled.used, STR("completion")), completion);
+    assert_int_equal(b->settled.flags, flags);
+    assert_true(b->settled.hold_nano >= cost);
+    bench_free(b);
+}
+
+#define USAGE(n) "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":" n "}}\n\n"
+
+static void test_abort(void **state)
+{
+    /* Before the upstream said anything, and before it said anything that is an answer. */
+    abort_after(state, NULL, 0, 0, 0);
+    abort_after(state, CHUNK("{\"role\":\"assistant\"}", ""), 0, 0, 0);
+    /* 9 bytes, four a token: 3. */
+    abort_after(state, CHUNK("{\"content\":\"abcdefghi\"}", ""), 3000, 3, SETTLE_ESTIMATED);
+    /* A count told beforehand is of what came before it: 1, and 8 bytes after it: 3. */
+    abort_after(state, USAGE("1") CHUNK("{\"content\":\"abcdefgh\"}", ""), 3000, 3,
+                SETTLE_ESTIMATED);
+    /* One told after all that was relayed is exact. */
+    abort_after(state, CHUNK("{\"content\":\"abcdefgh\"}", "") USAGE("7"), 7000, 7, 0);
+    abort_after(state, CHUNK("{\"content\":\"abc\"}", ",\"finish_reason\":\"stop\"") USAGE("5"), 5000,
+                5, 0);
+}
+
 /* A deployment that is in no catalog lives as long as its exchange, not only as its request. */
 static void test_unlisted_deployment(void **state)
 {
@@ -360,6 +402,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hints_are_cut),       cmocka_unit_test(test_deep_body),
         cmocka_unit_test(test_refused_bodies),      cmocka_unit_test(test_no_credit),
+        cmocka_unit_test(test_abort),
         cmocka_unit_test(test_without_strategy),    cmocka_unit_test(test_error_within_stream),
         cmocka_unit_test(test_complete_stream),     cmocka_unit_test(test_linger_is_bounded),
         cmocka_unit_test(test_unlisted_deployment), cmocka_unit_test(test_gathered_events),
