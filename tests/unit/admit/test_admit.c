@@ -38,7 +38,7 @@ static int check(af *f, const world_route *r, const char *value, uint32_t times)
     if (value)
         h.known[HTTP_H_AUTHORIZATION] = str_of(value);
     f->e = (profile_error){0};
-    return admit_check(f->w, r, &h, &f->who, &f->e);
+    return admit_check(NULL, f->w, r, &h, STR_NONE, (tp_now){0}, &f->who, &f->e);
 }
 
 static void keys_that_pass(void **state)
@@ -48,10 +48,10 @@ static void keys_that_pass(void **state)
     af_begin(&f, state);
     for (size_t i = 0; i < TP_COUNT(ways); i++) {
         assert_int_equal(check(&f, f.r, ways[i], 1), 0);
-        assert_str(f.who.key->name, "first");
+        assert_str(admit_name(&f.who), "first");
     }
     assert_int_equal(check(&f, f.r, "Bearer sk-second-0123456789abcde", 1), 0);
-    assert_str(f.who.key->name, "narrow");
+    assert_str(admit_name(&f.who), "narrow");
     world_unref(f.w);
 }
 
@@ -74,13 +74,13 @@ static void keys_that_do_not(void **state)
         assert_int_equal(check(&f, f.r, malformed[i], 1), -1);
         assert_str(f.e.message, "Malformed Authorization header. Send it once, as 'Authorization: "
                                 "Bearer <key>'.");
-        assert_null(f.who.key);
+        assert_null(f.who.fixed);
     }
     for (size_t i = 0; i < TP_COUNT(wrong); i++) {
         assert_int_equal(check(&f, f.r, wrong[i], 1), -1);
         assert_int_equal(f.e.status, 401);
         assert_str(f.e.message, "Invalid API key.");
-        assert_null(f.who.key);
+        assert_null(f.who.fixed);
     }
     assert_int_equal(check(&f, f.r, "Bearer " SECRET, 2), -1); /* which of the two? */
     char huge[700] = "Bearer ";
@@ -95,27 +95,29 @@ static void public_routes_take_anybody(void **state)
     af f;
     af_begin(&f, state);
     assert_int_equal(check(&f, &f.open, NULL, 0), 0);
-    assert_null(f.who.key);
+    assert_null(f.who.fixed);
     assert_int_equal(check(&f, &f.open, "Bearer garbage-0123456789", 1), 0);
-    assert_null(f.who.key);
+    assert_null(f.who.fixed);
     assert_int_equal(check(&f, &f.open, "nonsense", 1), 0);
     assert_int_equal(check(&f, &f.open, "Bearer " SECRET, 1), 0);
-    assert_str(f.who.key->name, "first");
+    assert_str(admit_name(&f.who), "first");
     world_unref(f.w);
 }
 
-static void other_envelopes_have_their_documents_words(void **state)
+static void other_surfaces_have_their_documents_words(void **state)
 {
     af f;
-    conf_surface kilo = {.envelope = CONF_ENVELOPE_BARE}, air = {.envelope = CONF_ENVELOPE_TYPED};
+    conf_surface kilo = {.words = CONF_WORDS_KILO}, air = {.words = CONF_WORDS_AIROUTER};
     af_begin(&f, state);
     world_route r = *f.r;
     r.surface = &kilo;
     assert_int_equal(check(&f, &r, NULL, 0), -1);
-    assert_str(f.e.message, "Invalid or missing API key");
+    assert_true(profile_words(&kilo, PROFILE_NO_KEY).len > 0);
+    assert_true(str_eq(f.e.message, profile_words(&kilo, PROFILE_NO_KEY)));
     r.surface = &air;
     assert_int_equal(check(&f, &r, "Bearer wrong-0123456789ab", 1), -1);
-    assert_str(f.e.message, "Invalid or missing API key");
+    assert_true(profile_words(&air, PROFILE_NO_KEY).len > 0);
+    assert_true(str_eq(f.e.message, profile_words(&air, PROFILE_NO_KEY)));
     world_unref(f.w);
 }
 
@@ -159,7 +161,7 @@ int main(void)
         cmocka_unit_test(keys_that_pass),
         cmocka_unit_test(keys_that_do_not),
         cmocka_unit_test(public_routes_take_anybody),
-        cmocka_unit_test(other_envelopes_have_their_documents_words),
+        cmocka_unit_test(other_surfaces_have_their_documents_words),
         cmocka_unit_test(without_keys_nobody_passes),
         cmocka_unit_test(allow_lists),
     };
