@@ -316,24 +316,40 @@ void cli_verb_usage(const cli_group *g, const cli_verb *v, buf *out)
         buf_adds(out, STR(" [options]"));
 }
 
+/* "--rate-limit N|none": the word is taken on update. */
 static void field_help(const cli_group *g, const cli_field *f, buf *out)
 {
     char left[64];
-    uint32_t all = g->verb_count >= 32 ? ~0u : (1u << g->verb_count) - 1;
-    snprintf(left, sizeof(left), "--%s%s%s", f->name, f->value[0] ? " " : "", f->value);
-    buf_printf(out, "  %-26s %s", left, f->help);
-    if (f->none)
-        buf_printf(out, "; update --%s %s: none of its own", f->name, f->none);
-    if ((f->verbs & all) != all) {
-        const char *between = " (";
-        for (uint32_t i = 0; i < g->verb_count; i++)
-            if (f->verbs & (1u << i)) {
-                buf_printf(out, "%s%s", between, g->verbs[i].name);
-                between = ", ";
-            }
-        buf_adds(out, STR(")"));
+    const char *between = "(";
+    snprintf(left, sizeof(left), "--%s %s%s%s", f->name, f->value, f->none ? "|" : "",
+             f->none ? f->none : "");
+    buf_printf(out, "  %-28s %s ", left, f->help);
+    for (uint32_t i = 0; i < g->verb_count; i++)
+        if (f->verbs & (1u << i)) {
+            buf_printf(out, "%s%s", between, g->verbs[i].name);
+            between = ", ";
+        }
+    buf_adds(out, STR(")\n"));
+}
+
+/* The words that stand for "no value of its own", each once. */
+static void none_help(const cli_group *g, buf *out)
+{
+    const char *between = "\nOn update ";
+    int any = 0;
+    for (uint32_t i = 0; i < g->field_count; i++) {
+        const char *word = g->fields[i].none;
+        int said = 0;
+        for (uint32_t k = 0; k < i && word && !said; k++)
+            said = g->fields[k].none && strcmp(g->fields[k].none, word) == 0;
+        if (!word || said)
+            continue;
+        buf_printf(out, "%s'%s'", between, word);
+        between = ", ";
+        any = 1;
     }
-    buf_adds(out, STR("\n"));
+    if (any)
+        buf_adds(out, STR(" take the value away: what stands behind it counts again.\n"));
 }
 
 void cli_group_help(const cli_group *g, buf *out)
@@ -347,8 +363,10 @@ void cli_group_help(const cli_group *g, buf *out)
     buf_adds(out, STR("\nOptions:\n"));
     for (uint32_t i = 0; i < g->field_count; i++)
         field_help(g, &g->fields[i], out);
-    buf_adds(out, STR("  --config DIR               the gateway's directory, as of turnpike serve\n"
-                      "  --json                     print the management API's answer as it is\n"));
+    buf_adds(out,
+             STR("  --config DIR                 the gateway's directory, as of turnpike serve\n"
+                 "  --json                       print the management API's answer as it is\n"));
+    none_help(g, out);
 }
 
 void cli_group_line(const cli_group *g, buf *out)

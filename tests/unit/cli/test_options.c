@@ -461,7 +461,8 @@ static void test_help_names_all(void **state)
     assert_true(says(&b, "turnpike things make ID --name NAME [options]"));
     assert_true(says(&b, "turnpike things update ID [AMOUNT] [options]"));
     assert_true(says(&b, "(make, update)"));
-    assert_true(says(&b, "update --allow all: none of its own"));
+    assert_true(says(&b, "On update 'none', 'never', 'all' take the value away"));
+    assert_true(says(&b, "--allow A,B|all"));
     assert_true(says(&b, "--config DIR") && says(&b, "--json"));
     b.len = 0;
     cli_group_line(&group, &b);
