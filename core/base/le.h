@@ -1,8 +1,8 @@
 /* Numbers as little-endian bytes at any address: what lies in files. */
 #ifndef TP_BASE_LE_H
 #define TP_BASE_LE_H
-#include <string.h>
 #include "base/base.h"
+#include <string.h>
 
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define LE_16(v) (v)

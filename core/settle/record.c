@@ -24,8 +24,14 @@
 #include "base/str.h"
 #include "settle/ledger.h"
 
-enum { VERSION = 1, LENS_AT = 108, FIXED = LENS_AT + 2 * LEDGER_STRINGS, IDS = 4, UNIT_MAX = 23,
-       UNIT_HEAD = 9 };
+enum {
+    VERSION = 1,
+    LENS_AT = 108,
+    FIXED = LENS_AT + 2 * LEDGER_STRINGS,
+    IDS = 4,
+    UNIT_MAX = 23,
+    UNIT_HEAD = 9
+};
 _Static_assert(UNIT_MAX == sizeof(((usage_class *)0)->unit) - 1, "names of units fit");
 _Static_assert(FIXED + USAGE_CLASSES * (UNIT_HEAD + UNIT_MAX) + 480 <= LEDGER_RECORD_LEAST,
                "the least record has room for strings");
@@ -264,10 +270,8 @@ size_t ledger_decode(const unsigned char *p, size_t n, settle_record *r)
 uint32_t ledger_entries_of(const settle_record *r, ledger_entry out[3])
 {
     uint32_t n = 0;
-    ledger_entry e = {.team = r->team,
-                      .unix_ms = r->unix_ms,
-                      .generation = r->generation,
-                      .key = r->key_id};
+    ledger_entry e = {
+        .team = r->team, .unix_ms = r->unix_ms, .generation = r->generation, .key = r->key_id};
     if (r->hold_nano == 0 && r->charged_nano == 0 && r->team.len == 0)
         return 0;
     if (r->hold_nano) {

@@ -152,7 +152,8 @@ static void lane_set_aside(journal *j, journal_lane *l)
         memcpy(aside, name, sizeof(aside));
     log_line(j->log, LOG_ERROR,
              "journal %s/%s: is damaged where its header should be: records in it that were not "
-             "stored yet are lost; the file is kept as %s", j->dir, name, aside);
+             "stored yet are lost; the file is kept as %s",
+             j->dir, name, aside);
 }
 
 /* Opens an existing lane: 1; 0: there is none, or it was set aside. */
@@ -292,7 +293,8 @@ static int open_dir(journal *j, tp_error *err)
     if (!j->read_only && mkdir(j->dir, 0700) < 0 && errno != EEXIST)
         return tp_error_set(err, TP_ERROR_IO,
                             "journal %s: the directory cannot be made: %s: make the one above it, "
-                            "and let the gateway write there", j->dir, strerror(errno));
+                            "and let the gateway write there",
+                            j->dir, strerror(errno));
     j->dir_fd = open(j->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (j->dir_fd < 0 && errno == ENOENT && j->read_only)
         return 0; /* there never was a journal */
@@ -311,7 +313,8 @@ int journal_open(const char *dir, uint32_t lanes, size_t bytes, int read_only, c
     if (!read_only && (lanes > JOURNAL_LANES || bytes < JOURNAL_LEAST || bytes > (size_t)1 << 40))
         return tp_error_set(err, TP_ERROR_IO,
                             "journal %s: %" PRIu32 " lanes of %zu bytes: expected at most %d of "
-                            "%d bytes to 1 TiB", dir, lanes, bytes, JOURNAL_LANES, JOURNAL_LEAST);
+                            "%d bytes to 1 TiB",
+                            dir, lanes, bytes, JOURNAL_LANES, JOURNAL_LEAST);
     journal *j = aligned_alloc(_Alignof(journal), sizeof(*j));
     TP_MUST(j);
     memset(j, 0, sizeof(*j));
