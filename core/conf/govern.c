@@ -248,7 +248,8 @@ int conf_bill(conf_loader *l)
     for (uint32_t i = 0; i < m->deployment_count; i++)
         priced += m->deployments[i].price_count;
     if (!priced)
-        conf_notice(l, "billing.baseline_model: model %.*s has no prices; nothing is said of savings",
+        conf_notice(l,
+                    "billing.baseline_model: model %.*s has no prices; nothing is said of savings",
                     STR_ARG(m->id));
     b->baseline_model = m->id; /* it may be an alias */
     return 0;

@@ -107,8 +107,7 @@ static int load_item(conf_loader *l, int section, const conf_snippet *s, uint32_
     int rc = conf_string(l, name_node, &up, sec->expect, &name);
     if (rc)
         return rc;
-    if (!name.len || name.len > sec->max ||
-        !conf_match(l, sec->pattern, name))
+    if (!name.len || name.len > sec->max || !conf_match(l, sec->pattern, name))
         return conf_fail(l, name_node, "%s: expected %s, found %s", sec->name, sec->expect,
                          conf_found(name_node).s);
     conf_path path = {.up = &up, .name = name};

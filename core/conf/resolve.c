@@ -293,8 +293,8 @@ static int resolve_surface(conf_loader *l, map *bases, conf_surface *s, conf_nod
     int rc = conf_tier_known(l, n, &path, "key_tier", s->key_tier);
     if (rc)
         return rc;
-    if (s->enabled && (str_eq(s->base_path, STR("/admin")) ||
-                       str_starts(s->base_path, STR("/admin/"))))
+    if (s->enabled &&
+        (str_eq(s->base_path, STR("/admin")) || str_starts(s->base_path, STR("/admin/"))))
         return conf_fail(l, conf_member(n, "base_path"),
                          "surfaces.%.*s.base_path: /admin and what lies under it is the gateway's "
                          "own; choose another path",

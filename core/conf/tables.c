@@ -84,8 +84,8 @@ static const conf_field store_fields[] = {
      .shown = "`server.run_dir`/turnpike.db", .doc = "The file of the embedded store."},
     {.name = "journal_dir", .type = CONF_PATH, .at = offsetof(conf_store, journal_dir), .min = 1,
      .max = 4095, .shown = "`server.run_dir`/journal",
-     .doc = "Where the journal lies that every settled request is appended to before its last bytes "
-            "leave; it belongs on a local disk."},
+     .doc = "Where the journal lies that every settled request is appended to before its last "
+            "bytes leave; it belongs on a local disk."},
     {.name = "journal_bytes", .type = CONF_INT64, .at = offsetof(conf_store, journal_bytes),
      .min = 1048576, .max = 1073741824, .def = 16777216,
      .doc = "The journal's room for each worker. When it is full because the store does not take "
@@ -93,7 +93,8 @@ static const conf_field store_fields[] = {
     {.name = "sync_ms", .type = CONF_INT64, .at = offsetof(conf_store, sync_ms), .min = 0,
      .max = 3600000, .def = 1000,
      .doc = "How often the journal is brought to the disk, which is what a power cut can cost at "
-            "most; 0: when the kernel does. A crash of the gateway alone costs nothing either way."},
+            "most; 0: when the kernel does. A crash of the gateway alone costs nothing, either "
+            "way."},
     {.name = "flush_ms", .type = CONF_INT64, .at = offsetof(conf_store, flush_ms), .min = 1,
      .max = 60000, .def = 100,
      .doc = "How long the store's writer gathers before it writes them in one transaction."},
@@ -383,8 +384,8 @@ static const conf_field surface_fields[] = {
      .doc = "The tier of keys made here that name none; without it, `key_limit` counts."},
     {.name = "key_limit", .type = CONF_INT64, .at = offsetof(conf_surface, key_limit), .min = 0,
      .max = MAX_REQUESTS, .def = 60,
-     .doc = "Requests a minute of keys made here that say nothing, where there is no `key_tier`; 0: "
-            "no limit."},
+     .doc = "Requests a minute of keys made here that say nothing, where there is no `key_tier`; "
+            "0: no limit."},
 };
 static const conf_table surface_table =
     TABLE("surface", surface_fields, conf_surface, offsetof(conf_surface, place));
@@ -417,8 +418,8 @@ static const conf_field key_fields[] = {
             "absent, the key is left out."},
     {.name = "role", .type = CONF_ENUM, .at = offsetof(conf_key, role), .words = role_words,
      .def = CONF_ROLE_INFERENCE,
-     .doc = "\"inference\" may call models; \"management\" may also manage the keys of its team and "
-            "see its figures; \"admin\" may manage everything."},
+     .doc = "\"inference\" may call models; \"management\" may also manage the keys of its team "
+            "and see its figures; \"admin\" may manage everything."},
     {.name = "team", .type = CONF_STRING, .at = offsetof(conf_key, team), .min = 1, .max = 64,
      .pattern = NAME_PATTERN, .expect = "the id of a team", .shown = "none",
      .doc = "Who pays, and whose policy it is under: a team from here or one of the store. A key "
@@ -463,19 +464,19 @@ static const conf_field tier_fields[] = {
 static const conf_table tier_table =
     TABLE("tier", tier_fields, conf_tier, offsetof(conf_tier, place));
 
-#define PATTERNS(key, counter, of_, doc_) \
+#define PATTERNS(key, counter, of_, shown_, doc_) \
     {.name = #key, .type = CONF_STRINGS, .at = offsetof(conf_policy, key), \
      .count_at = offsetof(conf_policy, counter), .min = 1, .max = 640, .pattern = "^[^*]*[*]?$", \
-     .expect = of_ ", or the beginning of one and '*'", .shown = "none", .doc = doc_}
+     .expect = of_ ", or the beginning of one and '*'", .shown = shown_, .doc = doc_}
 static const conf_field policy_fields[] = {
-    PATTERNS(allow_models, allow_model_count, "a model",
+    PATTERNS(allow_models, allow_model_count, "a model", "all",
              "The only models it may use: ids, aliases or \"provider/model\", or the beginning of "
              "one and '*'."),
-    PATTERNS(deny_models, deny_model_count, "a model",
+    PATTERNS(deny_models, deny_model_count, "a model", "none",
              "Models it may not use, also where `allow_models` holds them."),
-    PATTERNS(allow_providers, allow_provider_count, "the name of a provider",
+    PATTERNS(allow_providers, allow_provider_count, "the name of a provider", "all",
              "The only providers that its requests may go to."),
-    PATTERNS(deny_providers, deny_provider_count, "the name of a provider",
+    PATTERNS(deny_providers, deny_provider_count, "the name of a provider", "none",
              "Providers that its requests may not go to, also where `allow_providers` holds them."),
     {.name = "min_trust", .type = CONF_INT32, .at = offsetof(conf_policy, min_trust), .min = 0,
      .max = 3, .def = 0, .doc = "Only providers with at least this `trust_level`."},
@@ -492,11 +493,12 @@ static const conf_field team_fields[] = {
      .doc = "false: requests with its keys are answered 403."},
     {.name = "billing", .type = CONF_ENUM, .at = offsetof(conf_team, billing),
      .words = billing_words, .def = CONF_PREPAID,
-     .doc = "\"prepaid\": a request must be covered by the team's credits, else it is answered 402; "
-            "\"postpaid\": it is charged without a limit."},
+     .doc = "\"prepaid\": a request must be covered by the team's credits, else it is answered "
+            "402; \"postpaid\": it is charged without a limit."},
     TIER(conf_team, tier, "none", "The tier of its keys that name none."),
     {.name = "policy", .type = CONF_OBJECT, .at = offsetof(conf_team, policy),
-     .table = &policy_table, .doc = "What it may use; nothing written: everything."},
+     .table = &policy_table, .shown = "everything is allowed",
+     .doc = "What it may use."},
 };
 static const conf_table team_table =
     TABLE("team", team_fields, conf_team, offsetof(conf_team, place));
@@ -521,9 +523,9 @@ static const conf_table billing_table =
      .count_at = offsetof(conf, counter), .pattern = NAME_PATTERN, .expect = NAME_EXPECT, \
      .max = 128, .doc = doc_}
 #define SHORT(id, item_, table_, member, counter, expect_, doc_) \
-    {.name = id, .kind = CONF_NAMED, .table = &table_, .item = item_, .at = offsetof(conf, member), \
-     .count_at = offsetof(conf, counter), .pattern = NAME_PATTERN, .expect = expect_, .max = 64, \
-     .doc = doc_}
+    {.name = id, .kind = CONF_NAMED, .table = &table_, .item = item_, \
+     .at = offsetof(conf, member), .count_at = offsetof(conf, counter), \
+     .pattern = NAME_PATTERN, .expect = expect_, .max = 64, .doc = doc_}
 
 const conf_section conf_sections[CONF_S_COUNT] = {
     [CONF_S_SERVER] = SINGLE("server", server_table, offsetof(conf, server),
@@ -555,13 +557,13 @@ const conf_section conf_sections[CONF_S_COUNT] = {
     [CONF_S_ADMISSION] = SINGLE("admission", admission_table, 0, "Who may come in."),
     [CONF_S_TIERS] = SHORT("tiers", "tier", tier_table, tiers, tier_count,
                            "a name of letters, digits, '.', '_' and '-', of at most 64 bytes",
-                           "Limits by name, for keys and teams to refer to. Unless they are written, "
-                           "there are `free` (100 requests a minute), `pro` (1,000) and `enterprise` "
-                           "(no limit)."),
+                           "Limits by name, for keys and teams to refer to. Unless they are "
+                           "written, there are `free` (100 requests a minute), `pro` (1,000) and "
+                           "`enterprise` (no limit)."),
     [CONF_S_TEAMS] = SHORT("teams", "team", team_table, teams, team_count,
                            "an id of letters, digits, '.', '_' and '-', of at most 64 bytes",
-                           "Teams, by id: who owns keys and credits. What is written here cannot be "
-                           "changed over the admin API; the team's keys and credits lie in the "
+                           "Teams, by id: who owns keys and credits. What is written here cannot "
+                           "be changed over the admin API; the team's keys and credits lie in the "
                            "store."),
     [CONF_S_BILLING] = SINGLE("billing", billing_table, offsetof(conf, billing),
                               "How costs are told and charged."),

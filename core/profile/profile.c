@@ -66,33 +66,30 @@ tp_str profile_shown(tp_str name)
 }
 
 /* As the gateways' own documents print them; a case for which a document has no sentence, or one
- * that would not be true here, is left empty. */
+ * that would not be true here, is left out. */
 tp_str profile_words(const conf_surface *s, int which)
 {
-    enum { AIROUTER = CONF_WORDS_AIROUTER, KILO = CONF_WORDS_KILO, CAILOS = CONF_WORDS_CAILOS,
-           KAIROSROUTE = CONF_WORDS_KAIROSROUTE };
-#define SAYS(text) {"" text, sizeof(text) - 1}
-    static const tp_str words[][PROFILE_RATE + 1] = {
-        [AIROUTER] = {[PROFILE_NO_KEY] = SAYS("Invalid or missing API key"),
-                      [PROFILE_NO_CREDIT] =
-                          SAYS("Insufficient credits. Please add funds to your account.")},
-        [KILO] = {[PROFILE_NO_KEY] = SAYS("Invalid or missing API key"),
-                  [PROFILE_NO_CREDIT] = SAYS("Insufficient balance -- add credits to continue"),
-                  [PROFILE_POLICY] =
-                      SAYS("Forbidden -- model not allowed by organization policy"),
-                  [PROFILE_RATE] = SAYS("Rate limited -- too many requests")},
-        [CAILOS] = {[PROFILE_NO_KEY] = SAYS("Missing or invalid API key."),
-                    [PROFILE_TEAM_INACTIVE] = SAYS("Key valid but team is inactive."),
-                    [PROFILE_RATE] = SAYS("Rate limit exceeded.")},
-        [KAIROSROUTE] = {[PROFILE_NO_KEY] = SAYS("Unauthorized - Invalid or missing API key"),
-                         [PROFILE_RATE] = SAYS("Too Many Requests - Rate limit exceeded")},
+    static const char *const words[][PROFILE_RATE + 1] = {
+        [CONF_WORDS_AIROUTER] = {[PROFILE_NO_KEY] = "Invalid or missing API key",
+                                 [PROFILE_NO_CREDIT] =
+                                     "Insufficient credits. Please add funds to your account."},
+        [CONF_WORDS_KILO] = {[PROFILE_NO_KEY] = "Invalid or missing API key",
+                             [PROFILE_NO_CREDIT] =
+                                 "Insufficient balance -- add credits to continue",
+                             [PROFILE_POLICY] =
+                                 "Forbidden -- model not allowed by organization policy",
+                             [PROFILE_RATE] = "Rate limited -- too many requests"},
+        [CONF_WORDS_CAILOS] = {[PROFILE_NO_KEY] = "Missing or invalid API key.",
+                               [PROFILE_TEAM_INACTIVE] = "Key valid but team is inactive.",
+                               [PROFILE_RATE] = "Rate limit exceeded."},
+        [CONF_WORDS_KAIROSROUTE] = {[PROFILE_NO_KEY] = "Unauthorized - Invalid or missing API key",
+                                    [PROFILE_RATE] = "Too Many Requests - Rate limit exceeded"},
     };
-#undef SAYS
-    if (!s || s->words < 0 || s->words >= (int32_t)TP_COUNT(words) || which < PROFILE_NO_KEY ||
-        which > PROFILE_RATE)
-        return STR("");
-    tp_str says = words[s->words][which];
-    return says.ptr ? says : STR("");
+    const char *says = NULL;
+    if (s && s->words >= 0 && s->words < (int32_t)TP_COUNT(words) && which >= PROFILE_NO_KEY &&
+        which <= PROFILE_RATE)
+        says = words[s->words][which];
+    return says ? str_of(says) : STR("");
 }
 
 /* ---- Reply ids. */

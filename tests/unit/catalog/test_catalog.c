@@ -47,6 +47,41 @@ static void prices_print_exactly(void **state)
     }
 }
 
+static void versions_follow_the_figures(void **state)
+{
+    const conf_price turned[] = {prices[3], prices[2], prices[1], prices[0]};
+    conf_price other[COUNT],
+        swapped[] = {{{"prompt", 6}, 790000000}, {{"completion", 10}, 590000000}};
+    const conf_price two[] = {prices[0], prices[1]}, none = {{"image", 5}, -1};
+    char a[20], b[20];
+    (void)state;
+    catalog_price_version(a, prices, COUNT);
+    assert_int_equal(strlen(a), 18);
+    assert_memory_equal(a, "p-", 2);
+    assert_int_equal(strspn(a + 2, "0123456789abcdef"), 16);
+    /* It stands in ledgers: what was once a version stays that version. */
+    assert_string_equal(a, "p-2c5b7cdb035a1c97");
+    catalog_price_version(b, turned, COUNT);
+    assert_string_equal(a, b);
+    catalog_price_version(b, prices, COUNT - 1); /* what has no price is none */
+    assert_string_equal(a, b);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        memcpy(other, prices, sizeof(prices));
+        other[i].nano_per_million++;
+        catalog_price_version(b, other, COUNT);
+        assert_string_not_equal(a, b);
+    }
+    catalog_price_version(a, two, 2);
+    catalog_price_version(b, swapped, 2); /* the same figures under other units */
+    assert_string_not_equal(a, b);
+    catalog_price_version(b, two, 1);
+    assert_string_not_equal(a, b);
+    catalog_price_version(a, NULL, 0);
+    assert_string_equal(a, "");
+    catalog_price_version(a, &none, 1);
+    assert_string_equal(a, "");
+}
+
 static void a_deployment_overrides_its_model(void **state)
 {
     conf_model m = {.context_length = 1000,
@@ -98,6 +133,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(prices_are_found_or_stood_in_for),
         cmocka_unit_test(prices_print_exactly),
+        cmocka_unit_test(versions_follow_the_figures),
         cmocka_unit_test(a_deployment_overrides_its_model),
         cmocka_unit_test(capabilities_are_named_once),
     };

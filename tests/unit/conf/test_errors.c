@@ -35,14 +35,10 @@ static void sections(void **state)
     assert_error("/c/a.json:1:2: unknown section \"provider\"; did you mean 'providers'?",
                  "{\"provider\": {}}", NULL);
     assert_error("/c/a.json:1:2: unknown section \"xyzzy\"; sections: server, store, log, plugins, "
-                 "providers, models, strategies, routing, endpoints, surfaces, admission",
+                 "providers, models, strategies, routing, endpoints, surfaces, admission, tiers...",
                  "{\"xyzzy\": {}}", NULL);
-    assert_error("/c/a.json:1:2: section 'tiers' is not supported by this version of Turnpike; "
-                 "remove it",
-                 "{\"tiers\": {}}", NULL);
-    assert_error("/c/a.json:1:2: section 'teams' is not supported by this version of Turnpike; "
-                 "remove it",
-                 "{\"teams\": {}}", NULL);
+    assert_error("/c/a.json:1:2: unknown section \"tier\"; did you mean 'tiers'?", "{\"tier\": {}}",
+                 NULL);
     assert_error("/c/a.json:1:12: server: expected an object, found an array", "{\"server\": []}",
                  NULL);
     assert_error("/c/a.json:1:15: providers: expected an object of provider objects by name, found "

@@ -34,7 +34,8 @@ static void empty_has_defaults(void **state)
     assert_int_equal(s->write_timeout_ms, 60000);
     assert_str(c->log_level, "info");
     assert_str(c->log_file, "");
-    assert_str(c->store_path, "/run/turnpike.db");
+    assert_str(c->store.path, "/run/turnpike.db");
+    assert_str(c->store.journal_dir, "/run/journal");
     assert_int_equal(c->routing.max_attempts, 3);
     assert_str(c->routing.strategy, ""); /* there is none to name */
     assert_int_equal(c->notice_count, 0);
@@ -53,7 +54,13 @@ static void empty_has_defaults(void **state)
     assert_int_equal(f->envelope, CONF_ENVELOPE_OPENAI);
     assert_int_equal(f->unknown_model_status, 404);
     assert_int_equal(f->enabled, 1);
-    assert_int_equal(f->models_public + f->usage_always, 0);
+    assert_int_equal(f->models_public + f->usage_always + f->cost_headers, 0);
+    assert_int_equal(f->models, 1);
+    assert_int_equal(f->manage, CONF_MANAGE_KEYS | CONF_MANAGE_CREDITS | CONF_MANAGE_GENERATION);
+    assert_int_equal(f->words, CONF_WORDS_TURNPIKE);
+    assert_str(f->key_prefix, "tp_live_");
+    assert_str(f->key_tier, "");
+    assert_int_equal(f->key_limit, 60);
     conf_free(c);
 }
 
@@ -83,7 +90,9 @@ static void server_is_spread_over_files(void **state)
     assert_str(c->server.access_log, "-");
     assert_str(c->log_level, "debug");
     assert_str(c->log_file, "/c/x.log");
-    assert_str(c->store_path, "/c/s.db");
+    assert_str(c->store.path, "/c/s.db");
+    assert_str(c->store.journal_dir, "/c/../var/journal");
+    assert_str(c->admission.pepper_file, "/c/../var/pepper");
     conf_free(c);
 }
 

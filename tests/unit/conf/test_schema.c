@@ -34,7 +34,8 @@ static void schema_is_json(void **state)
     assert_int_equal(json_int(&d, t, &n), 0);
     assert_int_equal(n, 5000);
     assert_int_not_equal(json_get(&d, 0, "properties", "admission", "description", NULL), 0);
-    assert_int_equal(json_get(&d, 0, "properties", "tiers", NULL), 0);
+    t = json_get(&d, 0, "$defs", "surface", "properties", "manage", "default", NULL);
+    assert_true(str_eq(json_raw(&d, t), STR("[\"keys\",\"credits\",\"generation\"]")));
     json_tape_free(&tape);
     buf_free(&b);
     buf_init(&b, 100); /* too small: an error, not half a schema that looks whole */
@@ -87,13 +88,129 @@ static void shipped_directory(void **state)
     }
     assert_int_equal(dormant, 7);
     assert_str(c->routing.strategy, "ordered");
-    assert_int_equal(c->surfaces[0].endpoint_count, 1);
-    assert_str(c->surfaces[0].endpoints[0], "chat");
     assert_int_equal(c->model_count, 2);
     assert_str(c->models[0].id, "echo");
     assert_int_equal(c->models[1].deployments[0].prices[0].nano_per_million, 590000000);
     assert_int_equal(c->notice_count, 8); /* seven providers, and the model that needs them */
     conf_free(c);
+}
+
+static const conf_surface *surface_of(const conf *c, const char *name)
+{
+    for (uint32_t i = 0; i < c->surface_count; i++)
+        if (str_eq(c->surfaces[i].name, str_of(name)))
+            return &c->surfaces[i];
+    fail_msg("no surface %s", name);
+    return NULL;
+}
+
+/* The snippet of Turnpike's own surface says what is built in: whoever takes the other surfaces
+ * away, or all of them, sees nothing change at /v1. */
+static void shipped_turnpike_is_the_built_in_one(void **state)
+{
+    (void)state;
+    conf_env env = fx_env();
+    tp_error err = {0};
+    conf *c = conf_load(TEST_SOURCE_DIR "/conf.d", &env, &err);
+    conf *bare =
+        fx_load("{\"endpoints\": {\"chat\": {\"path\": \"/chat/completions\"}}}", NULL, NULL);
+    assert_non_null(c);
+    const conf_surface *s = surface_of(c, "turnpike"), *b = surface_of(bare, "turnpike");
+    assert_int_equal(bare->surface_count, 1);
+    assert_true(str_eq(s->base_path, b->base_path));
+    assert_int_equal(s->enabled, b->enabled);
+    assert_int_equal(s->models_public, b->models_public);
+    assert_int_equal(s->endpoint_count, b->endpoint_count);
+    assert_true(str_eq(s->endpoints[0], b->endpoints[0]));
+    assert_int_equal(s->hints_count, b->hints_count);
+    for (uint32_t i = 0; i < b->hints_count; i++)
+        assert_true(str_eq(s->hints_keys[i], b->hints_keys[i]));
+    assert_true(str_eq(s->header_prefix, b->header_prefix));
+    assert_true(str_eq(s->reply_id, b->reply_id));
+    assert_int_equal(s->reply_model, b->reply_model);
+    assert_int_equal(s->envelope, b->envelope);
+    assert_int_equal(s->usage_always, b->usage_always);
+    assert_int_equal(s->unknown_model_status, b->unknown_model_status);
+    assert_int_equal(s->models, b->models);
+    assert_int_equal(s->manage, b->manage);
+    assert_int_equal(s->words, b->words);
+    assert_int_equal(s->cost_headers, b->cost_headers);
+    assert_true(str_eq(s->key_prefix, b->key_prefix));
+    assert_true(str_eq(s->key_tier, b->key_tier));
+    assert_int_equal(s->key_limit, b->key_limit);
+    conf_free(bare);
+    conf_free(c);
+}
+
+static void shipped_surfaces(void **state)
+{
+    (void)state;
+    conf_env env = fx_env();
+    tp_error err = {0};
+    conf *c = conf_load(TEST_SOURCE_DIR "/conf.d", &env, &err);
+    assert_non_null(c);
+    assert_int_equal(c->surface_count, 5);
+    const conf_surface *s = surface_of(c, "airouter");
+    assert_str(s->base_path, "/api/v1");
+    assert_str(s->key_prefix, "air_live_");
+    assert_int_equal(s->envelope, CONF_ENVELOPE_TYPED);
+    assert_int_equal(s->words, CONF_WORDS_AIROUTER);
+    assert_int_equal(s->reply_model, CONF_MODEL_ASKED);
+    assert_str(s->reply_id, "gen-");
+    assert_int_equal(s->models_public, 1);
+    assert_int_equal(s->endpoint_count, 1);
+    s = surface_of(c, "kilo");
+    assert_str(s->base_path, "/api/gateway");
+    assert_int_equal(s->envelope, CONF_ENVELOPE_BARE);
+    assert_int_equal(s->words, CONF_WORDS_KILO);
+    assert_int_equal(s->unknown_model_status, 400);
+    assert_int_equal(s->usage_always, 1);
+    assert_int_equal(s->manage, 0);
+    assert_int_equal(s->endpoint_count, 1);
+    s = surface_of(c, "kairosroute");
+    assert_str(s->base_path, "/api");
+    assert_str(s->key_prefix, "kr_live_");
+    assert_str(s->key_tier, "free");
+    assert_int_equal(s->manage, CONF_MANAGE_AUTH);
+    assert_int_equal(s->models, 0);
+    assert_int_equal(s->endpoint_count, 0);
+    s = surface_of(c, "cailos");
+    assert_str(s->key_prefix, "cai_");
+    assert_int_equal(s->words, CONF_WORDS_CAILOS);
+    assert_int_equal(s->manage + s->models + (int)s->endpoint_count, 0);
+    conf_free(c);
+}
+
+/* What stands behind slashes in the governance snippet is right as soon as they are taken away. */
+static void shipped_examples_parse(void **state)
+{
+    (void)state;
+    buf file = slurp(TEST_SOURCE_DIR "/conf.d/50-governance.json"), text;
+    static const char models[] = "{\"providers\": {\"openrouter\": {}, \"echo\": {}}, \"models\": {"
+                                 "\"echo\": {\"deployments\": [{\"provider\": \"echo\"}]},"
+                                 "\"llama-3.3-70b\": {\"price\": {\"prompt\": \"1\"}, "
+                                 "\"deployments\": [{\"provider\": \"echo\"}]}}}";
+    uint32_t uncovered = 0;
+    buf_init(&text, 1 << 16);
+    assert_int_equal(buf_add(&file, "", 1), 0);
+    for (char *line = strchr(file.ptr, '{'), *end; *line; line = end) {
+        end = line + strcspn(line, "\n");
+        end += *end != 0;
+        size_t cut = strncmp(line, "  // ", 5) == 0 ? 5 : 0;
+        uncovered += cut > 0;
+        assert_int_equal(buf_add(&text, line + cut, (size_t)(end - line) - cut), 0);
+    }
+    assert_int_equal(buf_add(&text, "", 1), 0);
+    assert_true(uncovered > 20);
+    conf *c = fx_load(text.ptr, models, NULL);
+    assert_int_equal(c->tier_count, 4);
+    assert_int_equal(c->team_count, 1);
+    assert_str(c->teams[0].tier, "batch");
+    assert_int_equal(c->teams[0].policy.allow_model_count, 2);
+    assert_str(c->billing.baseline_model, "llama-3.3-70b");
+    conf_free(c);
+    buf_free(&text);
+    buf_free(&file);
 }
 
 /* A validator that others wrote agrees: the schema is a schema, the snippets fit it, and what the
@@ -115,8 +232,14 @@ static void others_agree(void **state)
         "    v.validate(json.loads(text))\n"
         "good = [{'server': {'listen': ':80'}}, {'server': {'listen': [{'address': ':1',\n"
         "    'cert_file': 'a', 'key_file': 'b'}]}}, {'providers': {'p': {'api_key': {'env': 'A'},\n"
-        "    'http': '2', 'options': {'x': {'env': 'Y'}}}}}, {'log': {'level': 'warn'}}]\n"
-        "bad = [{'x': 1}, {'tiers': {}}, {'server': {'listen': []}}, {'server': {'workers': -1}},\n"
+        "    'http': '2', 'options': {'x': {'env': 'Y'}}}}}, {'log': {'level': 'warn'}},\n"
+        "    {'teams': {'t': {'tier': 'pro', 'policy': {'deny_models': ['gpt-*'], 'min_trust': "
+        "3}}},"
+        "\n"
+        "     'billing': {'byok_fee_permille': 50}, 'surfaces': {'s': {'base_path': '/v1',\n"
+        "     'endpoints': [], 'manage': [], 'words': 'kilo', 'key_prefix': 'a_'}}}]\n"
+        "bad = [{'x': 1}, {'tiers': {'t': {'requests_per_minute': -1}}}, {'server': {'listen': "
+        "[]}}, {'server': {'workers': -1}},\n"
         "    {'server': {'listen': {'address': ':1', 'cert_file': 'a'}}}, {'log': {'level': "
         "'x'}},\n"
         "    {'providers': {'p': {'api_key': {'env': 'A', 'file': 'B'}}}},\n"
@@ -124,7 +247,13 @@ static void others_agree(void **state)
         "{}}},\n"
         "    {'models': {'m': {'deployments': []}}},\n"
         "    {'models': {'m': {'deployments': [{'provider': 'p', 'price': {'prompt': 1}}]}}},\n"
-        "    {'surfaces': {'s': {'base_path': '/v1/'}}}, {'admission': {'static_keys': [{}]}}]\n"
+        "    {'surfaces': {'s': {'base_path': '/v1/'}}}, {'admission': {'static_keys': [{}]}},\n"
+        "    {'teams': {'t': {'policy': {'deny_models': ['a*b']}}}}, {'teams': {'t': {'billing': "
+        "'x'"
+        "}}},\n"
+        "    {'surfaces': {'s': {'base_path': '/v1', 'manage': ['models']}}},\n"
+        "    {'surfaces': {'s': {'base_path': '/v1', 'key_prefix': 'tp-'}}},\n"
+        "    {'billing': {'byok_fee_permille': 1001}}, {'store': {'journal_bytes': 1024}}]\n"
         "for g in good: v.validate(g)\n"
         "for b in bad: assert list(v.iter_errors(b)), b\n";
     buf b;
@@ -147,9 +276,9 @@ static void others_agree(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(schema_is_json),
-        cmocka_unit_test(reference_is_committed),
-        cmocka_unit_test(shipped_directory),
+        cmocka_unit_test(schema_is_json),    cmocka_unit_test(reference_is_committed),
+        cmocka_unit_test(shipped_directory), cmocka_unit_test(shipped_turnpike_is_the_built_in_one),
+        cmocka_unit_test(shipped_surfaces),  cmocka_unit_test(shipped_examples_parse),
         cmocka_unit_test(others_agree),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,7 +44,7 @@ static void rf_end(rf *r)
 static int plan(rf *r, const char *model, uint64_t needs, uint32_t flags, const conf_surface *s)
 {
     tp_operation op = {.model = str_of(model), .needs = needs, .flags = flags};
-    return route_candidates(r->w, s, &op, r->live, &r->mem, &r->plan, &r->e);
+    return route_candidates(r->w, s, NULL, &op, r->live, &r->mem, &r->plan, &r->e);
 }
 
 static void candidates_are_filled(void **state)

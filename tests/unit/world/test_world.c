@@ -35,6 +35,146 @@ static void routes_of_a_surface(void **state)
     world_unref(w);
 }
 
+static void found(const world *w, const char *path, int kind, int method, const char *rest_want)
+{
+    tp_str rest = STR("untouched");
+    const world_route *r = world_route_find(w, str_of(path), &rest);
+    if (!r || r->kind != kind)
+        fail_msg("%s: expected a route of kind %d, got %d", path, kind, r ? r->kind : 0);
+    assert_int_equal(r->method, method);
+    assert_int_equal(r->session, 1);
+    assert_int_equal(r->is_public, 0);
+    assert_str(rest, rest_want);
+}
+
+static void lost(const world *w, const char *path)
+{
+    tp_str rest = STR("untouched");
+    if (world_route_find(w, str_of(path), &rest))
+        fail_msg("%s has a route", path);
+    assert_int_equal(rest.len, 0);
+}
+
+static void management_is_mounted_by_surface(void **state)
+{
+    world *w = wf_world(*state,
+                        "{" CHAT "," ECHO ",\"surfaces\":{\"full\":{\"base_path\":\"/v1\"},"
+                        "\"sign\":{\"base_path\":\"/api\",\"endpoints\":[],\"models\":false,"
+                        "\"manage\":[\"auth\"]},\"bare\":{\"base_path\":\"/api/v1\",\"manage\":[]},"
+                        "\"off\":{\"base_path\":\"/off\",\"enabled\":false}}}");
+    found(w, "/v1/keys", WORLD_KEYS, 0, "");
+    found(w, "/v1/keys/key_1", WORLD_KEYS, 0, "key_1");
+    found(w, "/v1/keys/a/b", WORLD_KEYS, 0, "a/b");
+    found(w, "/v1/key", WORLD_KEY_SELF, HTTP_GET, "");
+    found(w, "/v1/credits", WORLD_CREDITS, HTTP_GET, "");
+    found(w, "/v1/generation", WORLD_GENERATION, HTTP_GET, "");
+    found(w, "/api/auth", WORLD_AUTH, 0, "");
+    found(w, "/api/auth/key_1", WORLD_AUTH, 0, "key_1");
+    tp_str rest;
+    assert_str(world_route_find(w, STR("/v1/keys/x"), &rest)->surface->name, "full");
+    assert_str(world_route_find(w, STR("/api/auth/x"), &rest)->surface->name, "sign");
+    /* A surface inside of another one's path: the longer prefix is its own. */
+    assert_str(world_route_find(w, STR("/api/v1/models/x"), &rest)->surface->name, "bare");
+    lost(w, "/v1/keys/");
+    lost(w, "/v1/key/x");
+    lost(w, "/v1/credits/x");
+    lost(w, "/v1/generation/");
+    lost(w, "/v1/auth");
+    lost(w, "/api/auth/");
+    lost(w, "/api/keys");
+    lost(w, "/api/models");
+    lost(w, "/api/models/x");
+    lost(w, "/api/chat/completions");
+    lost(w, "/api/v1/keys");
+    lost(w, "/api/v1/keys/x");
+    lost(w, "/api/v1/credits");
+    lost(w, "/off/keys");
+    lost(w, "/off/models");
+    world_unref(w);
+}
+
+static void admin_is_always_there(void **state)
+{
+    world *w = wf_world(*state, "{" ECHO ",\"surfaces\":{\"s\":{\"base_path\":\"/v1\"}}}");
+    found(w, "/admin", WORLD_ADMIN, 0, "");
+    found(w, "/admin/teams", WORLD_ADMIN, 0, "teams");
+    found(w, "/admin/teams/acme/byok/", WORLD_ADMIN, 0, "teams/acme/byok/");
+    found(w, "/admin//x", WORLD_ADMIN, 0, "/x");
+    lost(w, "/admin/");
+    lost(w, "/administrator");
+    lost(w, "/v1/admin/x");
+    tp_str rest;
+    assert_null(world_route_find(w, STR("/admin/x"), &rest)->surface);
+    world_unref(w);
+}
+
+/* A path of the longest length that a head may have, all slashes: looked for no further than a
+ * prefix reaches. */
+static void long_paths_are_no_work(void **state)
+{
+    static char path[65536];
+    world *w = wf_world(*state, "{" ECHO "}");
+    tp_str rest;
+    memset(path, '/', sizeof(path));
+    assert_int_equal(w->prefix_max, strlen("/v1/models/"));
+    for (int i = 0; i < 20000; i++)
+        assert_null(world_route_find(w, str_make(path, sizeof(path)), &rest));
+    memcpy(path, "/v1/models/", 11);
+    assert_int_equal(world_route_find(w, str_make(path, sizeof(path)), &rest)->kind, WORLD_MODEL);
+    assert_int_equal(rest.len, sizeof(path) - 11);
+    world_unref(w);
+}
+
+static void prices_have_versions(void **state)
+{
+    const char *text = "{" ECHO ",\"models\":{\"m\":{\"price\":{\"prompt\":\"1\",\"completion\":"
+                       "\"2\"},\"deployments\":[{\"provider\":\"echo\",\"model\":\"a\"},"
+                       "{\"provider\":\"echo\",\"model\":\"b\",\"price\":{\"completion\":\"2.0\","
+                       "\"prompt\":\"1.0\"}},{\"provider\":\"echo\",\"model\":\"c\",\"price\":{"
+                       "\"prompt\":\"1\"}}]},\"free\":{\"deployments\":[{\"provider\":\"echo\"}]}},"
+                       "\"billing\":{\"baseline_model\":\"m\"}}";
+    world *w = wf_world(*state, text), *again = wf_world(*state, text);
+    const world_deployment *d = w->models[0].deployments;
+    assert_int_equal(strlen(d[0].price_version), 18);
+    assert_string_equal(d[0].price_version, d[1].price_version); /* the same figures */
+    assert_string_not_equal(d[0].price_version, d[2].price_version);
+    assert_string_equal(d[2].price_version, again->models[0].deployments[2].price_version);
+    assert_string_equal(w->models[1].deployments[0].price_version, "");
+    assert_ptr_equal(w->baseline, &d[0]);
+    arena a;
+    arena_init(&a, NULL, 1 << 16);
+    const world_model *m;
+    world_deployment *direct;
+    assert_int_equal(world_model_find(w, STR("echo/unheard-of"), &a, &m, &direct), 0);
+    assert_string_equal(direct->price_version, "");
+    arena_reset(&a);
+    world_unref(again);
+    world_unref(w);
+}
+
+static void the_baseline_is_the_first_with_prices(void **state)
+{
+    static const char models[] =
+        "{" ECHO ",\"models\":{\"m\":{\"aliases\":[\"n\"],\"enabled\":false,\"deployments\":["
+        "{\"provider\":\"echo\",\"model\":\"a\"},{\"provider\":\"echo\",\"model\":\"b\","
+        "\"price\":{\"prompt\":\"1\"}},{\"provider\":\"echo\",\"model\":\"c\",\"price\":{"
+        "\"prompt\":\"2\"}}]},\"free\":{\"deployments\":[{\"provider\":\"echo\"}]}}%s}";
+    char text[1024];
+    snprintf(text, sizeof(text), models, ",\"billing\":{\"baseline_model\":\"n\"}");
+    world *w = wf_world(*state, text);
+    assert_non_null(w->baseline); /* a model that is not served will do */
+    assert_str(w->baseline->conf->model, "b");
+    world_unref(w);
+    snprintf(text, sizeof(text), models, ",\"billing\":{\"baseline_model\":\"free\"}");
+    w = wf_world(*state, text);
+    assert_null(w->baseline);
+    world_unref(w);
+    snprintf(text, sizeof(text), models, "");
+    w = wf_world(*state, text);
+    assert_null(w->baseline);
+    world_unref(w);
+}
+
 static void surfaces_mount_what_they_name(void **state)
 {
     world *w =
@@ -207,6 +347,8 @@ static void errors_name_the_place(void **state)
             "{" ECHO ",\"endpoints\":{\"chat\":{\"path\":\"/chat/completions\"},\n"
             "\"again\":{\"plugin\":\"chat\",\"path\":\"/chat/completions\"}}}",
             "/c/test.json:2:", "/chat/completions");
+    refuses(state, "{" ECHO ",\"endpoints\":{\n\"chat\":{\"path\":\"/credits\"}}}",
+            "/c/test.json:2:", "the path '/v1/credits' of surface 'turnpike' is already served");
 }
 
 static void the_last_reference_frees(void **state)
@@ -225,6 +367,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(routes_of_a_surface),
+        cmocka_unit_test(management_is_mounted_by_surface),
+        cmocka_unit_test(admin_is_always_there),
+        cmocka_unit_test(long_paths_are_no_work),
+        cmocka_unit_test(prices_have_versions),
+        cmocka_unit_test(the_baseline_is_the_first_with_prices),
         cmocka_unit_test(surfaces_mount_what_they_name),
         cmocka_unit_test(models_and_their_names),
         cmocka_unit_test(live_keys_are_stable_and_differ),
