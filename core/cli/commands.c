@@ -328,7 +328,8 @@ int cli_usage(int argc, char **argv)
         return 1;
     snprintf(path, sizeof(path), "%.*s", STR_ARG(c->store.path));
     conf_free(c);
-    if (store_sqlite_open(path, STORE_READ_ONLY, &log, &store, &err) != 0) {
+    store_options where = {.path = path};
+    if (store_sqlite_open(&where, STORE_READ_ONLY, &log, &store, &err) != 0) {
         fprintf(stderr, "%s\n", err.text);
         return 1;
     }
