@@ -1,5 +1,5 @@
-/* Any bytes as a record: what is read lies within the bytes that it says, and written again and read
- * again it is the same. */
+/* Any bytes as a record: what is read lies within the bytes that it says, and written again and
+ * read again it is the same. */
 #include <stdlib.h>
 
 #include "base/str.h"

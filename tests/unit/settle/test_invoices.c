@@ -1,6 +1,6 @@
-/* Golden invoices: what an exchange holds, comes to and puts into the ledger, each amount worked out
- * by hand beside it in nano-dollars (1 dollar = 1,000,000,000). Prices are written as nano-dollars a
- * million units; N(x) is x nano-dollars a unit. */
+/* Golden invoices: what an exchange holds, comes to and puts into the ledger, each amount worked
+ * out by hand beside it in nano-dollars (1 dollar = 1,000,000,000). Prices are written as
+ * nano-dollars a million units; N(x) is x nano-dollars a unit. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -102,7 +102,8 @@ static void the_layout_is_what_it_is(void **state)
         'g', 't', 'm', '/',                             /* generation, team, path */
         5, 16, 0, 0, 0, 0, 0, 0, 0, 't', 'o', 'k', 'e', 'n', '!'};
     unsigned char bytes[256];
-    settle_record r = {.generation = STR("g"), .team = STR("tm"), .path = STR("/"), .unix_ms = 0x201,
+    settle_record r = {.generation = STR("g"), .team = STR("tm"), .path = STR("/"),
+                       .unix_ms = 0x201,
                        .latency_us = 2, .first_token_us = -1, .bytes_in = 4, .bytes_out = 5,
                        .cost_nano = 6, .hold_nano = 7, .charged_nano = 8, .baseline_nano = 9,
                        .status = 200, .outcome = 1, .attempts = 2, .streamed = 1, .finish = 3,
