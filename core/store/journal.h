@@ -1,7 +1,7 @@
 /* The journal: what exchanges came to, on its way to the database. One lane a worker: a file of
  * fixed size, mapped shared, a ring of records that one worker appends to and the writer reads,
- * with no lock between them. What was appended survives the end of the process (kill -9 included); a
- * power cut costs at most what journal_sync has not brought to the disk.
+ * with no lock between them. What was appended survives the end of the process (kill -9 included);
+ * a power cut costs at most what journal_sync has not brought to the disk.
  *
  * A record: magic, length, CRC-32C, sequence number (counts up by one in a lane, for ever), then
  * the encoded record; 8-byte aligned (journal_int.h). The database stores, in the transaction that

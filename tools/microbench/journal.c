@@ -1,6 +1,6 @@
 /* What a settle costs the worker that owes it: a typical record (about 300 bytes) encoded, summed
- * up and appended to a mapped lane, put aside before; and the check sum alone. The writer's side is in
- * it for the room it gives back, not for its time. Best of several rounds. */
+ * up and appended to a mapped lane, put aside before; and the check sum alone. The writer's side is
+ * in it for the room it gives back, not for its time. Best of several rounds. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>

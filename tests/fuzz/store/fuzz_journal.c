@@ -1,6 +1,6 @@
 /* Any bytes as a lane after a crash: what recovery gives lies within the ring, in order, beyond
- * what was drained. First byte: 1: records' heads are put right first, so that what lies behind check
- * sums is reached too; the next: what was drained. */
+ * what was drained. First byte: 1: records' heads are put right first, so that what lies behind
+ * check sums is reached too; the next: what was drained. */
 #include <stdlib.h>
 
 #include "base/le.h"
