@@ -23,7 +23,7 @@ struct cli_api {
     char socket[4096], store_path[4096];
     int32_t online;
     int32_t has_governance, has_reader;
-    logger log;
+    logger log, quiet; /* quiet: what the API logs of a call, its answer says too */
     governance g;
     plug_loader *loader;
     world *w;
@@ -94,6 +94,8 @@ static int open_offline(cli_api *a, conf *c_take, tp_error *err)
     if (rc == 0) {
         rc = governance_open(a->w->conf, 0, &a->log, &a->g, err);
         a->has_governance = 1; /* to be closed also after a failure */
+        a->quiet = (logger){.fd = STDERR_FILENO};
+        a->g.api.log = &a->quiet;
     }
     return rc;
 }

@@ -22,6 +22,10 @@ UPSTREAM = "m?prompt_tokens=11&completion_tokens=7"  # costs 0.000025
 class Installation(Gateway):
     """A gateway's directory, whether one runs or not; commands that are expected to go well."""
 
+    def start(self):
+        (self.dir / "log").unlink(missing_ok=True)  # of the run before: it says "listening" too
+        return super().start()
+
     def run(self, *argv, input=None, env=None, **more):
         return subprocess.run([TURNPIKE, *map(str, argv), "--config", self.dir], text=True, timeout=PATIENCE,
                               env={**self._sanitizers(self.env), **(env or {})}, capture_output=True,
