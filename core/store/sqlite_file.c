@@ -20,215 +20,216 @@
 #include "base/str.h"
 #include "store/sqlite_int.h"
 
-static void beside(const sql_store *s, const char *suffix, char out[4200]) {
-  snprintf(out, 4200, "%s%s", s->path, suffix);
+static void beside(const sql_store *s, const char *suffix, char out[4200])
+{
+    snprintf(out, 4200, "%s%s", s->path, suffix);
 }
 
-int sql_lock(sql_store *s, tp_error *err) {
-  char path[4200], pid[32] = "";
-  beside(s, "-lock", path);
-  s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (s->lock_fd < 0)
-    return tp_error_set(
-        err, TP_ERROR_IO,
-        "store %s cannot be opened: %s: %s; its directory must exist and be "
-        "writable for the gateway's user (store.path)",
-        s->path, path, strerror(errno));
-  if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0) {
-    ssize_t n = pread(s->lock_fd, pid, sizeof(pid) - 1, 0);
-    pid[TP_MAX(n, 0)] = 0;
-    pid[strcspn(pid, "\n")] = 0;
-    close(s->lock_fd);
-    s->lock_fd = -1;
-    return tp_error_set(
-        err, TP_ERROR_IO,
-        "store %s: another process writes it (process %s); while a gateway "
-        "runs, changes go through it: its admin socket, or stop it first",
-        s->path, pid[0] ? pid : "unknown");
-  }
-  int n = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
-  if (ftruncate(s->lock_fd, 0) < 0 || pwrite(s->lock_fd, pid, (size_t)n, 0) < 0)
-    log_line(s->log, LOG_DEBUG, "store %s: the lock's file cannot be written",
-             s->path);
-  return 0;
+int sql_lock(sql_store *s, tp_error *err)
+{
+    char path[4200], pid[32] = "";
+    beside(s, "-lock", path);
+    s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (s->lock_fd < 0)
+        return tp_error_set(err, TP_ERROR_IO,
+                            "store %s cannot be opened: %s: %s; its directory must exist and be "
+                            "writable for the gateway's user (store.path)",
+                            s->path, path, strerror(errno));
+    if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+        ssize_t n = pread(s->lock_fd, pid, sizeof(pid) - 1, 0);
+        pid[TP_MAX(n, 0)] = 0;
+        pid[strcspn(pid, "\n")] = 0;
+        close(s->lock_fd);
+        s->lock_fd = -1;
+        return tp_error_set(err, TP_ERROR_IO,
+                            "store %s: another process writes it (process %s); while a gateway "
+                            "runs, changes go through it: its admin socket, or stop it first",
+                            s->path, pid[0] ? pid : "unknown");
+    }
+    int n = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
+    if (ftruncate(s->lock_fd, 0) < 0 || pwrite(s->lock_fd, pid, (size_t)n, 0) < 0)
+        log_line(s->log, LOG_DEBUG, "store %s: the lock's file cannot be written", s->path);
+    return 0;
 }
 
-static int look(const char *path, sql_file *out) {
-  struct stat st;
-  *out = (sql_file){0};
-  if (stat(path, &st) < 0)
-    return -1;
-  *out = (sql_file){st.st_dev, st.st_ino, st.st_size, st.st_mtim};
-  return 0;
+static int look(const char *path, sql_file *out)
+{
+    struct stat st;
+    *out = (sql_file){0};
+    if (stat(path, &st) < 0)
+        return -1;
+    *out = (sql_file){st.st_dev, st.st_ino, st.st_size, st.st_mtim};
+    return 0;
 }
 
-static int same_file(const sql_file *a, const sql_file *b) {
-  return a->dev == b->dev && a->ino == b->ino;
+static int same_file(const sql_file *a, const sql_file *b)
+{
+    return a->dev == b->dev && a->ino == b->ino;
 }
 
-static int untouched(const sql_file *a, const sql_file *b) {
-  return same_file(a, b) && a->size == b->size &&
-         a->mtime.tv_sec == b->mtime.tv_sec &&
-         a->mtime.tv_nsec == b->mtime.tv_nsec;
+static int untouched(const sql_file *a, const sql_file *b)
+{
+    return same_file(a, b) && a->size == b->size && a->mtime.tv_sec == b->mtime.tv_sec &&
+           a->mtime.tv_nsec == b->mtime.tv_nsec;
 }
 
-static ino_t wal_of(const sql_store *s) {
-  char path[4200];
-  sql_file f;
-  beside(s, "-wal", path);
-  return look(path, &f) == 0 ? f.ino : 0;
+static ino_t wal_of(const sql_store *s)
+{
+    char path[4200];
+    sql_file f;
+    beside(s, "-wal", path);
+    return look(path, &f) == 0 ? f.ino : 0;
 }
 
 /* The log that this process wrote; its index is made anew by whoever opens the
  * file first. */
-static void remove_wal(const sql_store *s) {
-  char path[4200];
-  if (!s->wal || wal_of(s) != s->wal)
-    return;
-  beside(s, "-wal", path);
-  if (unlink(path) < 0 && errno != ENOENT)
-    log_line(s->log, LOG_WARN, "store %s: %s cannot be removed: %s", s->path,
-             path, strerror(errno));
+static void remove_wal(const sql_store *s)
+{
+    char path[4200];
+    if (!s->wal || wal_of(s) != s->wal)
+        return;
+    beside(s, "-wal", path);
+    if (unlink(path) < 0 && errno != ENOENT)
+        log_line(s->log, LOG_WARN, "store %s: %s cannot be removed: %s", s->path, path,
+                 strerror(errno));
 }
 
-void sql_file_close(sql_store *s, int damaged) {
-  if (!s->db.db)
-    return;
-  if (damaged)
-    sqlite3_db_config(s->db.db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-  sql_close(&s->db);
-  s->writes_wal = 0;
+void sql_file_close(sql_store *s, int damaged)
+{
+    if (!s->db.db)
+        return;
+    if (damaged)
+        sqlite3_db_config(s->db.db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    sql_close(&s->db);
+    s->writes_wal = 0;
 }
 
-int sql_file_open(sql_store *s, tp_error *err) {
-  sql_found found;
-  if (sql_open(&s->db, s->path, SQL_MAKE | SQL_CHECK, &found, err) < 0)
-    return TP_ERROR_IO;
-  memcpy(s->uuid, found.uuid, SQL_UUID);
-  if (found.unchecked)
-    log_line(s->log, LOG_INFO,
-             "store %s: too large to be read whole at start; `turnpike ledger "
-             "verify` checks it",
-             s->path);
-  look(s->path, &s->file);
-  s->wal = wal_of(s);
-  return 0;
+int sql_file_open(sql_store *s, tp_error *err)
+{
+    sql_found found;
+    if (sql_open(&s->db, s->path, SQL_MAKE | SQL_CHECK, &found, err) < 0)
+        return TP_ERROR_IO;
+    memcpy(s->uuid, found.uuid, SQL_UUID);
+    if (found.unchecked)
+        log_line(s->log, LOG_INFO,
+                 "store %s: too large to be read whole at start; `turnpike ledger "
+                 "verify` checks it",
+                 s->path);
+    look(s->path, &s->file);
+    s->wal = wal_of(s);
+    return 0;
 }
 
 /* The first bytes, by SQLite's own descriptor: closing one of ours would drop
  * its locks. */
-static int is_database(sql_store *s) {
-  static const char magic[16] = "SQLite format 3";
-  sqlite3_file *f = NULL;
-  char head[16] = "";
-  if (sqlite3_file_control(s->db.db, "main", SQLITE_FCNTL_FILE_POINTER, &f) !=
-          SQLITE_OK ||
-      !f || !f->pMethods)
-    return 0;
-  return f->pMethods->xRead(f, head, sizeof(head), 0) == SQLITE_OK &&
-         memcmp(head, magic, sizeof(magic)) == 0;
+static int is_database(sql_store *s)
+{
+    static const char magic[16] = "SQLite format 3";
+    sqlite3_file *f = NULL;
+    char head[16] = "";
+    if (sqlite3_file_control(s->db.db, "main", SQLITE_FCNTL_FILE_POINTER, &f) != SQLITE_OK || !f ||
+        !f->pMethods)
+        return 0;
+    return f->pMethods->xRead(f, head, sizeof(head), 0) == SQLITE_OK &&
+           memcmp(head, magic, sizeof(magic)) == 0;
 }
 
-int sql_file_look(sql_store *s, char *why, size_t room) {
-  sql_file now;
-  if (look(s->path, &now) == 0 && same_file(&now, &s->file)) {
-    if (is_database(s))
-      return 0;
-    snprintf(
-        why, room,
-        "the file was overwritten and is no database any more; put a backup "
-        "in its place");
-    s->condemned = 1;
-    s->file = now;
-    sql_file_close(s, 1);
+int sql_file_look(sql_store *s, char *why, size_t room)
+{
+    sql_file now;
+    if (look(s->path, &now) == 0 && same_file(&now, &s->file)) {
+        if (is_database(s))
+            return 0;
+        snprintf(why, room,
+                 "the file was overwritten and is no database any more; put a backup "
+                 "in its place");
+        s->condemned = 1;
+        s->file = now;
+        sql_file_close(s, 1);
+        return -1;
+    }
+    if (now.ino)
+        snprintf(why, room, "another file was put in its place");
+    else
+        snprintf(why, room,
+                 "the file is gone; it is not made anew while the gateway runs: put it "
+                 "back, or a backup of it");
+    s->replaced = 1;
+    sql_exec(&s->db, "PRAGMA wal_checkpoint(TRUNCATE)"); /* into the old one, wherever it is */
+    sql_file_close(s, 0);
+    remove_wal(s);
+    s->wal = 0;
     return -1;
-  }
-  if (now.ino)
-    snprintf(why, room, "another file was put in its place");
-  else
-    snprintf(
-        why, room,
-        "the file is gone; it is not made anew while the gateway runs: put it "
-        "back, or a backup of it");
-  s->replaced = 1;
-  sql_exec(
-      &s->db,
-      "PRAGMA wal_checkpoint(TRUNCATE)"); /* into the old one, wherever it is */
-  sql_file_close(s, 0);
-  remove_wal(s);
-  s->wal = 0;
-  return -1;
 }
 
 /* Nobody reads from now on; long readings are cut off. */
-static void readers_out(sql_store *s) {
-  pthread_mutex_lock(&s->mutex);
-  s->exclusive = 1;
-  for (uint32_t i = 0; i < SQL_READERS; i++)
-    if (s->readers[i])
-      sqlite3_interrupt(s->readers[i]);
-  while (s->reader_count)
-    pthread_cond_wait(&s->quiet, &s->mutex);
-  pthread_mutex_unlock(&s->mutex);
+static void readers_out(sql_store *s)
+{
+    pthread_mutex_lock(&s->mutex);
+    s->exclusive = 1;
+    for (uint32_t i = 0; i < SQL_READERS; i++)
+        if (s->readers[i])
+            sqlite3_interrupt(s->readers[i]);
+    while (s->reader_count)
+        pthread_cond_wait(&s->quiet, &s->mutex);
+    pthread_mutex_unlock(&s->mutex);
 }
 
-static void readers_in(sql_store *s) {
-  pthread_mutex_lock(&s->mutex);
-  s->exclusive = 0;
-  pthread_cond_broadcast(&s->quiet);
-  pthread_mutex_unlock(&s->mutex);
+static void readers_in(sql_store *s)
+{
+    pthread_mutex_lock(&s->mutex);
+    s->exclusive = 0;
+    pthread_cond_broadcast(&s->quiet);
+    pthread_mutex_unlock(&s->mutex);
 }
 
-static int open_again(sql_store *s, const sql_file *now, int doubtful,
-                      char *why, size_t room) {
-  sql_found found;
-  tp_error err = {0};
-  if (sql_open(&s->db, s->path, doubtful ? SQL_CHECK : 0, &found, &err) < 0) {
-    snprintf(why, room, "%s", err.text);
-    s->condemned = found.damaged;
-    s->file = *now;
-    return -1;
-  }
-  if (memcmp(found.uuid, s->uuid, SQL_UUID) != 0) {
-    snprintf(
-        why, room,
-        "the file is of another store; put this one's back, or a backup of it");
-    s->condemned = 1;
-    s->file = *now;
-    s->wal = 0; /* its log is its own */
-    sql_file_close(s, 1);
-    return -1;
-  }
-  if (doubtful)
-    s->replaced = 1;
-  s->condemned = 0;
-  look(s->path, &s->file);
-  s->wal = wal_of(s);
-  return 0;
+static int open_again(sql_store *s, const sql_file *now, int doubtful, char *why, size_t room)
+{
+    sql_found found;
+    tp_error err = {0};
+    if (sql_open(&s->db, s->path, doubtful ? SQL_CHECK : 0, &found, &err) < 0) {
+        snprintf(why, room, "%s", err.text);
+        s->condemned = found.damaged;
+        s->file = *now;
+        return -1;
+    }
+    if (memcmp(found.uuid, s->uuid, SQL_UUID) != 0) {
+        snprintf(why, room, "the file is of another store; put this one's back, or a backup of it");
+        s->condemned = 1;
+        s->file = *now;
+        s->wal = 0; /* its log is its own */
+        sql_file_close(s, 1);
+        return -1;
+    }
+    if (doubtful)
+        s->replaced = 1;
+    s->condemned = 0;
+    look(s->path, &s->file);
+    s->wal = wal_of(s);
+    return 0;
 }
 
-int sql_file_reopen(sql_store *s, char *why, size_t room) {
-  sql_file now;
-  int damaged = s->spoiled;
-  s->spoiled = 0;
-  if (s->db.db && sql_file_look(s, why, room) == 0)
-    sql_file_close(s, damaged);
-  if (look(s->path, &now) < 0) {
-    snprintf(
-        why, room,
-        "the file is gone (%s); it is not made anew while the gateway runs: "
-        "put it back, or a backup of it",
-        strerror(errno));
-    return -1;
-  }
-  if (s->condemned && untouched(&now, &s->file))
-    return -1; /* the same as before; why is, too */
-  int doubtful =
-      damaged || s->condemned || s->replaced || !same_file(&now, &s->file);
-  readers_out(s);
-  if (s->condemned || !same_file(&now, &s->file))
-    remove_wal(s);
-  int rc = open_again(s, &now, doubtful, why, room);
-  readers_in(s);
-  return rc;
+int sql_file_reopen(sql_store *s, char *why, size_t room)
+{
+    sql_file now;
+    int damaged = s->spoiled;
+    s->spoiled = 0;
+    if (s->db.db && sql_file_look(s, why, room) == 0)
+        sql_file_close(s, damaged);
+    if (look(s->path, &now) < 0) {
+        snprintf(why, room,
+                 "the file is gone (%s); it is not made anew while the gateway runs: "
+                 "put it back, or a backup of it",
+                 strerror(errno));
+        return -1;
+    }
+    if (s->condemned && untouched(&now, &s->file))
+        return -1; /* the same as before; why is, too */
+    int doubtful = damaged || s->condemned || s->replaced || !same_file(&now, &s->file);
+    readers_out(s);
+    if (s->condemned || !same_file(&now, &s->file))
+        remove_wal(s);
+    int rc = open_again(s, &now, doubtful, why, room);
+    readers_in(s);
+    return rc;
 }
