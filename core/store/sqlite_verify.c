@@ -53,12 +53,6 @@ static int file_fault(void *arg, tp_str text)
     return 0;
 }
 
-/* The sums of a name. Its number is asked first: a new name may move the list. */
-static sql_name *named(sql_names *n, tp_str name) {
-  uint32_t i = sql_name_of(n, name);
-  return &n->list[i];
-}
-
 /* ---- The ledger. */
 
 static sql_name *sum_of(sql_names *n, tp_str name) /* until the next one */
