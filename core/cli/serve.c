@@ -22,7 +22,6 @@ typedef struct worker_sinks { /* what one worker writes to; only its thread uses
     counters *count;
     store_meter meter;
     admit_env admit;
-    size_t record_max; /* the most bytes that a settle record takes */
 } worker_sinks;
 
 typedef struct app {
@@ -128,7 +127,7 @@ static int hold(void *arg, uint32_t worker, exchange *x, int64_t nano, int64_t t
     worker_sinks *s = &a->sinks[worker];
     const journal_port *j = &a->gov.store.journal;
     const conf_store *c = &x->world->conf->store;
-    size_t room = c->generations || owes(x) ? ledger_record_max(x->prompt.len) : 0;
+    size_t room = c->generations || owes(x) ? LEDGER_RECORD_LEAST + x->prompt.len : 0;
     if (room && !j->reserve(j->self, worker, room)) {
         if (owes(x)) {
             counters_add(&s->count->denied[COUNTERS_NO_STORE], 1);

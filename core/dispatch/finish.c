@@ -196,6 +196,10 @@ static void price_aborted(exchange *x)
         settle_estimate(u, x->prompt_estimate, x->relayed);
         if (settle_known(&said) && since > 0) /* some tell a count before they begin */
             usage_set(u, STR("completion"), usage_get(u, STR("completion")) + (since + 3) / 4);
+        int64_t most = x->op.max_output_tokens, made = usage_get(u, STR("completion"));
+        if (most >= 0 && !__builtin_mul_overflow(most, TP_MAX((int64_t)x->op.choices, 1), &most) &&
+            made > most && made > usage_get(&said, STR("completion"))) /* more was not asked for */
+            usage_set(u, STR("completion"), TP_MAX(most, usage_get(&said, STR("completion"))));
         x->estimated = memcmp(&said, u, sizeof(said)) != 0;
     }
     price(x, x->committed);
