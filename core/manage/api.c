@@ -221,7 +221,7 @@ static int find_actor(api_call *c)
                             "A session's changes need the header X-CSRF-Token with the token that "
                             "POST or GET /admin/session gave.");
     }
-    c->own = c->team.len || c->role < CONF_ROLE_MANAGEMENT ? c->team : STR("default");
+    c->own = c->team.len || c->role < CONF_ROLE_MANAGEMENT ? c->team : API_DEFAULT_TEAM;
     return 0;
 }
 

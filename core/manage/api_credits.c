@@ -3,8 +3,9 @@
 
 #include "manage/manage_int.h"
 
-#define CREDITS_MOST INT64_C(4000000000000000000) /* nano-dollars, all entries of a team together  \
-                                                   */
+#define CREDITS_MOST                                                                               \
+    INT64_C(4000000000000000000) /* nano-dollars, all entries of a team together                   \
+                                  */
 
 typedef struct figures {
     int64_t credited, used, held, available;

@@ -278,7 +278,10 @@ static int read_terms(api_call *c, registry_key *k, const key_defaults *d, int i
         if (rc)
             return rc;
     }
-    if (v[FIELD_RATE_LIMIT].given || is_new)
+    /* A key has a tier or a rate of its own: what is set last counts. */
+    int moved =
+        v[FIELD_TIER].given == 1 || (v[FIELD_TIER].given && k->limits.requests_per_minute < 0);
+    if (v[FIELD_RATE_LIMIT].given || is_new || moved)
         k->limits.requests_per_minute = number_or(&v[FIELD_RATE_LIMIT], k->tier.len ? -1 : d->rate);
     if (v[FIELD_TOKENS].given || is_new)
         k->limits.tokens_per_minute = number_or(&v[FIELD_TOKENS], -1);
@@ -396,7 +399,7 @@ static int read_team(api_call *c, registry_key *k)
     if (wanted.len && c->role != CONF_ROLE_ADMIN && !str_eq(wanted, c->own))
         return api_not_found(c, "team", wanted);
     if (is_admin_mount(c) && c->role == CONF_ROLE_ADMIN)
-        k->team = STR("default");
+        k->team = API_DEFAULT_TEAM;
     if (wanted.len)
         k->team = wanted;
     if (!k->team.len)

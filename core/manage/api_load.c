@@ -131,13 +131,26 @@ static void put_byok(loading *l)
     free(list);
 }
 
+/* There is always a team that keys of no other belong to. In memory only until it is changed: the
+ * store's own row, where there is one, comes with the load. */
+static int make_default_team(const api_ports *p)
+{
+    const registry_team t = {
+        .id = API_DEFAULT_TEAM, .name = API_DEFAULT_TEAM, .active = 1, .billing = CONF_POSTPAID};
+    book_enter(p->book);
+    int there = book_team_of(p->book, t.id) != NULL;
+    book_leave(p->book);
+    return there ? 0 : book_put_team(p->book, &t);
+}
+
 int api_load(const api_ports *p, int64_t now_ms, tp_error *err)
 {
     loading l = {.p = p, .now_ms = now_ms, .err = err};
     registry_sink sink = {
         .arg = &l, .team = take_team, .sums = take_sums, .byok = take_byok, .key = take_key};
     arena_init(&l.mem, NULL, 256u << 20);
-    int rc = p->registry->load(p->registry->self, now_ms, &sink, err);
+    int rc = make_default_team(p) < 0 ? no_memory(&l)
+                                      : p->registry->load(p->registry->self, now_ms, &sink, err);
     if (rc == 0)
         put_byok(&l);
     for (uint32_t i = 0; i < l.byok_count; i++)

@@ -97,6 +97,7 @@ typedef struct api_row {
 } api_row;
 const api_row *api_rows(uint32_t *count);
 
+#define API_DEFAULT_TEAM STR("default") /* always there; postpaid unless it was changed */
 #define API_PARAMETERS 2u      /* most {parameters} of a pattern */
 struct api_call {
     const api_ports *p;
@@ -116,8 +117,8 @@ struct api_call {
 };
 
 /* ---- Errors. The body in the envelope of the call's surface; answers 1, or -1 (out of memory). */
-int api_fail(api_call *c, int32_t status, const char *code, const char *param, const char *fmt, ...)
-    TP_PRINTF(5, 6);
+int api_fail(api_call *c, int32_t status, const char *code, const char *param, const char *fmt,
+             ...) TP_PRINTF(5, 6);
 int api_store_down(api_call *c, const tp_error *err); /* 503, with Retry-After */
 int api_nobody(api_call *c);                          /* 401 */
 int api_not_found(api_call *c, const char *what, tp_str name);
