@@ -106,7 +106,7 @@ static void many_come_and_go(void **state)
 {
     (void)state;
     enum { N = 2000 };
-    static char ids[N][8], lookups[N][24];
+    static char ids[N][16], lookups[N][32];
     af f;
     uint32_t n = 0;
     af_open(&f, 1);

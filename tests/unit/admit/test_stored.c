@@ -345,8 +345,8 @@ static void a_full_table_is_no_amnesty(void **state)
     }
     assert_int_equal(passed, 4 * 5);
     f.now.unix_ms += 60000;
-    assert_int_equal(af_ask(&f, &f.open, STR_NONE, &f.who), ADMIT_OK);
     f.address = "192.0.2.1";
+    assert_int_equal(af_ask(&f, &f.open, STR_NONE, &f.who), ADMIT_OK);
     af_close(&f);
 }
 

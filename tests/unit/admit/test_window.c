@@ -227,7 +227,7 @@ static void what_is_not_ours_is_made_anew(void **state)
         window_file *f = opened(16);
         window_view v;
         for (int i = 0; i < 16; i++) {
-            char id[8];
+            char id[16];
             snprintf(id, sizeof(id), "k%d", i);
             window_words *w = window_file_slot(f, str_of(id));
             assert_non_null(w);
