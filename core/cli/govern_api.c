@@ -100,6 +100,19 @@ static int open_offline(cli_api *a, conf *c_take, tp_error *err)
     return rc;
 }
 
+static void close_offline(cli_api *a)
+{
+    if (a->has_governance)
+        governance_close(&a->g);
+    if (a->w)
+        world_unref(a->w);
+    if (a->loader)
+        plug_loader_free(a->loader);
+    a->has_governance = 0;
+    a->w = NULL;
+    a->loader = NULL;
+}
+
 cli_api *cli_api_open(const char *dir, tp_error *err)
 {
     cli_place place;
@@ -127,6 +140,12 @@ cli_api *cli_api_open(const char *dir, tp_error *err)
             return a;
     } else if (open_offline(a, c, err) == 0) {
         return a;
+    } else if (someone_answers(a->socket, &trouble) > 0) {
+        /* A gateway was starting: it had the store already, and listens now. */
+        close_offline(a);
+        *err = (tp_error){0};
+        a->online = 1;
+        return a;
     }
     cli_api_close(a);
     return NULL;
@@ -138,12 +157,7 @@ void cli_api_close(cli_api *a)
         return;
     if (a->has_reader)
         a->reader.close(a->reader.self);
-    if (a->has_governance)
-        governance_close(&a->g);
-    if (a->w)
-        world_unref(a->w);
-    if (a->loader)
-        plug_loader_free(a->loader);
+    close_offline(a);
     free(a);
 }
 
