@@ -29,8 +29,41 @@ static int no_read(void *arg, const char *path, buf *out)
     return ENOENT;
 }
 
+static int tier_there(const conf *c, tp_str name)
+{
+    for (uint32_t i = 0; i < c->tier_count; i++)
+        if (str_eq(c->tiers[i].name, name))
+            return 1;
+    return name.len == 0;
+}
+
+/* Who may pass: nothing dangles, and no list that allows is empty where one was written. */
+static void check_governance(const conf *c)
+{
+    TP_MUST(c->tier_count >= 3);
+    for (uint32_t i = 0; i < c->tier_count; i++)
+        TP_MUST(c->tiers[i].limits.requests_per_minute >= 0 &&
+                c->tiers[i].limits.tokens_per_minute >= 0 && c->tiers[i].limits.concurrency >= 0);
+    for (uint32_t i = 0; i < c->team_count; i++) {
+        const conf_team *t = &c->teams[i];
+        TP_MUST(t->id.len > 0 && t->id.len <= 64 && t->name.len > 0 && tier_there(c, t->tier));
+        TP_MUST(t->billing == CONF_PREPAID || t->billing == CONF_POSTPAID);
+        TP_MUST(!t->policy.allow_models == !t->policy.allow_model_count);
+        TP_MUST(!t->policy.allow_providers == !t->policy.allow_provider_count);
+        for (uint32_t k = 0; k < t->policy.deny_model_count; k++)
+            TP_MUST(conf_pattern_in(t->policy.deny_models, t->policy.deny_model_count,
+                                    t->policy.deny_models[k]));
+    }
+    for (uint32_t i = 0; i < c->key_count; i++)
+        TP_MUST(tier_there(c, c->keys[i].tier) && c->keys[i].role >= CONF_ROLE_INFERENCE);
+    for (uint32_t i = 0; i < c->surface_count; i++)
+        TP_MUST(tier_there(c, c->surfaces[i].key_tier) && c->surfaces[i].key_prefix.len >= 2);
+    TP_MUST(c->store.path.len && c->store.journal_dir.len && c->admission.pepper_file.len);
+}
+
 static void check(const conf *c)
 {
+    check_governance(c);
     for (uint32_t i = 0; i < c->model_count; i++) {
         const conf_model *m = &c->models[i];
         TP_MUST(m->deployment_count > 0 && m->id.len > 0 && m->owned_by.len > 0);
