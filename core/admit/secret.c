@@ -1,11 +1,10 @@
+#define OPENSSL_SUPPRESS_DEPRECATED /* SHA256_*, see below */
 #include "admit/secret.h"
 
 #include <argon2.h>
 #include <errno.h>
-#include <openssl/core_names.h>
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/params.h>
+#include <openssl/sha.h>
 #include <stdlib.h>
 #include <sys/random.h>
 
@@ -90,43 +89,46 @@ void secret_make_id(char out[SECRET_ID])
     }
 }
 
-/* ---- HMAC. */
+/* ---- HMAC-SHA-256 (RFC 2104) over the low-level SHA256_*: EVP would load and set up OpenSSL's
+ * providers, 2 MB of an idle gateway, and look everything up anew for each key. */
 struct secret_mac {
-    EVP_MAC_CTX *ctx; /* initialised with the pepper once; each use begins from there */
+    SHA256_CTX inner, outer; /* the pepper's block is in them; each use begins from there */
 };
+
+/* A failure would be a wrong answer about a key: it stops the process. */
+static void begin(SHA256_CTX *c, const secret_pepper *p, unsigned char pad)
+{
+    unsigned char block[SHA256_CBLOCK];
+    memset(block, pad, sizeof(block));
+    for (size_t i = 0; i < sizeof(p->key); i++)
+        block[i] ^= p->key[i];
+    TP_MUST(SHA256_Init(c) == 1 && SHA256_Update(c, block, sizeof(block)) == 1);
+    secret_wipe(block, sizeof(block));
+}
 
 secret_mac *secret_mac_new(const secret_pepper *p)
 {
-    char digest[] = "SHA256";
-    OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
-                           OSSL_PARAM_construct_end()};
     secret_mac *m = calloc(1, sizeof(*m));
-    EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-    if (m && mac)
-        m->ctx = EVP_MAC_CTX_new(mac);
-    EVP_MAC_free(mac); /* the context holds a reference of its own */
-    if (!m || !m->ctx || EVP_MAC_init(m->ctx, p->key, sizeof(p->key), params) != 1) {
-        secret_mac_free(m);
+    if (!m)
         return NULL;
-    }
+    begin(&m->inner, p, 0x36);
+    begin(&m->outer, p, 0x5c);
     return m;
 }
 
 void secret_mac_free(secret_mac *m)
 {
     if (m)
-        EVP_MAC_CTX_free(m->ctx);
+        secret_wipe(m, sizeof(*m));
     free(m);
 }
 
 void secret_mac_of(secret_mac *m, tp_str key, unsigned char out[32])
 {
-    size_t n = 0;
-    /* Without a key: the pepper's inner and outer states are taken up again, not made anew. A wrong
-     * HMAC would be a wrong answer about a key, so a failure stops the process. */
-    TP_MUST(EVP_MAC_init(m->ctx, NULL, 0, NULL) == 1 &&
-            EVP_MAC_update(m->ctx, (const unsigned char *)key.ptr, key.len) == 1 &&
-            EVP_MAC_final(m->ctx, out, &n, 32) == 1 && n == 32);
+    SHA256_CTX c = m->inner;
+    TP_MUST(SHA256_Update(&c, key.ptr, key.len) == 1 && SHA256_Final(out, &c) == 1);
+    c = m->outer;
+    TP_MUST(SHA256_Update(&c, out, 32) == 1 && SHA256_Final(out, &c) == 1);
 }
 
 /* ---- Argon2id. */

@@ -1,5 +1,6 @@
 /* Files that hold one secret of 32 bytes: the pepper (raw) and the master key (hex). Made when they
  * are not there, whole or not at all: a key that half exists would make hashes nobody can check. */
+#define OPENSSL_SUPPRESS_DEPRECATED /* SHA256_*: see secret.c */
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -109,6 +110,7 @@ int secret_pepper_load(const char *path, secret_pepper *out, tp_error *err)
 {
     char fresh[32], got[FILE_MOST];
     unsigned char digest[SHA256_DIGEST_LENGTH];
+    SHA256_CTX c;
     secret_random(fresh, sizeof(fresh));
     int n = load(path, "pepper of the keys' hashes", fresh, sizeof(fresh), got, err);
     if (n >= 0 && n != (int)sizeof(out->key))
@@ -119,7 +121,8 @@ int secret_pepper_load(const char *path, secret_pepper *out, tp_error *err)
                          path, n < 32 ? "fewer" : "more");
     if (n >= 0) {
         memcpy(out->key, got, sizeof(out->key));
-        SHA256(out->key, sizeof(out->key), digest);
+        TP_MUST(SHA256_Init(&c) == 1 && SHA256_Update(&c, out->key, sizeof(out->key)) == 1 &&
+                SHA256_Final(digest, &c) == 1);
         memcpy(out->id, digest, sizeof(out->id));
         out->known = 1;
         out->reserved = 0;
