@@ -79,8 +79,7 @@ const char *api_guess_say(api_call *c, const api_guess *g)
 {
     if (!g->best.len)
         return "";
-    tp_str s = arena_printf(c->mem, "; did you mean '%.*s'?", STR_ARG(g->best));
-    return s.ptr ? s.ptr : "";
+    return api_z(c, arena_printf(c->mem, "; did you mean '%.*s'?", STR_ARG(g->best)));
 }
 
 const char *api_z(api_call *c, tp_str s)

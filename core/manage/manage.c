@@ -192,7 +192,7 @@ int manage_handle(const manage_ports *ports, const world *w, const world_route *
         rc = health(ports, w, now, out);
         break;
     default:
-        TP_MUST(!"a built-in route");
+        tp_must_failed(__FILE__, __LINE__, "a built-in route");
     }
     if (rc == 0)
         return 0;

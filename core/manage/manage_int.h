@@ -111,7 +111,7 @@ struct api_call {
     tp_str key_id;             /* empty: none */
     tp_str team;               /* of its key; empty: none */
     tp_str own;                /* the team it manages: its own, else "default" for managers */
-    tp_str actor;              /* for the ledger and the log: "key_...", "session:key_...", "socket" */
+    tp_str actor;              /* for ledger and log: "key_...", "session:key_...", "socket" */
     tp_str parameters[API_PARAMETERS];
     api_value v[FIELD_COUNT];
 };

@@ -455,7 +455,7 @@ static void the_admin_makes_keys_of_any_kind(void **state)
 static void lists_in_pages(void **state)
 {
     af *f = af_new(*state);
-    char ids[7][32], target[160] = "/admin/keys?team=default&limit=3";
+    char ids[7][32], target[192] = "/admin/keys?team=default&limit=3";
     af_make_team(f, "acme");
     af_make_key(f, "acme", "inference");
     for (int i = 0; i < 7; i++) {
