@@ -84,8 +84,8 @@ static int64_t address_limit(const asking *a)
 static int count_address(const asking *a, uint64_t *token)
 {
     window_view *v = &a->who->window;
-    if (!address_limit(a) || address_take(a->env->addresses, a->address, address_limit(a),
-                                          a->now.unix_ms, token, v))
+    if (!address_limit(a) ||
+        address_take(a->env->addresses, a->address, address_limit(a), a->now.unix_ms, token, v))
         return 0;
     return admit_refuse_rate(a->r->surface, a->who, v, "requests", "address without a valid key",
                              a->e);
@@ -279,9 +279,9 @@ int admit_verified(const admit_env *env, const world *w, const world_route *r, i
     if (!right) { /* counted already, and shown */
         book_unpin(env->book, k);
         forget(who);
-        return r->is_public ? ADMIT_OK
-                            : admit_refuse_key(r, STR("Invalid API key."), STR("invalid_api_key"),
-                                               e);
+        return r->is_public
+                   ? ADMIT_OK
+                   : admit_refuse_key(r, STR("Invalid API key."), STR("invalid_api_key"), e);
     }
     if (address_limit(&a))
         address_give_back(env->addresses, address, who->token_window, now.unix_ms);
@@ -351,8 +351,7 @@ const conf_policy *admit_policy(const admit_principal *who)
 {
     if (!who->team)
         return NULL;
-    const conf_policy *p =
-        &atomic_load_explicit(&who->team->terms, memory_order_acquire)->policy;
+    const conf_policy *p = &atomic_load_explicit(&who->team->terms, memory_order_acquire)->policy;
     return p->allow_model_count || p->deny_model_count || p->allow_provider_count ||
                    p->deny_provider_count || p->min_trust || p->data_local
                ? p

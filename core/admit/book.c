@@ -101,8 +101,8 @@ const secret_pepper *book_pepper(const book *b)
     return &b->pepper;
 }
 
-/* ---- Who may still hold what was replaced. Each retired thing has the epoch that began when it had
- * been replaced; a worker that has seen that epoch took its pointers later. */
+/* ---- Who may still hold what was replaced. Each retired thing has the epoch that began when it
+ * had been replaced; a worker that has seen that epoch took its pointers later. */
 static void retire_stamped(book *b, void *what, int32_t kind)
 {
     book_retired *r = tp_xcalloc(1, sizeof(*r));

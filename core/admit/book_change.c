@@ -109,8 +109,7 @@ int book_key_apply(book *b, key_int *k, const key_terms *from)
     if (!terms)
         return -1;
     terms->in_force = book_in_force(b, terms);
-    const key_terms *old =
-        atomic_exchange_explicit(&k->key.terms, terms, memory_order_acq_rel);
+    const key_terms *old = atomic_exchange_explicit(&k->key.terms, terms, memory_order_acq_rel);
     book_retire(b, (void *)(uintptr_t)old, RETIRED_PLAIN);
     return 0;
 }
@@ -179,8 +178,8 @@ static int change_key(book *b, key_int *k, key_terms *from, int64_t now_ms)
         memcpy(from->pepper_id, old->pepper_id, sizeof(from->pepper_id));
     }
     if (from->spend_period != old->spend_period)
-        spend_replace(&k->key, spend_new(from->spend_period, now_ms,
-                                         book_spent(&k->key, now_ms, NULL)));
+        spend_replace(&k->key,
+                      spend_new(from->spend_period, now_ms, book_spent(&k->key, now_ms, NULL)));
     return book_key_apply(b, k, from);
 }
 

@@ -77,7 +77,6 @@ int64_t book_spent(const book_key *k, int64_t now_ms, int64_t *held)
     int over = spend_period(s->kind, now_ms) > s->began;
     int64_t spent = over ? 0 : atomic_load_explicit(&s->spent, memory_order_relaxed);
     if (held)
-        *held = over ? 0
-                     : TP_MAX(atomic_load_explicit(&s->taken, memory_order_relaxed) - spent, 0);
+        *held = over ? 0 : TP_MAX(atomic_load_explicit(&s->taken, memory_order_relaxed) - spent, 0);
     return spent;
 }

@@ -127,8 +127,8 @@ conf_limits book_in_force(const book *b, const key_terms *t)
         tier = tier_limits(b, team->tier);
     const conf_limits *l = tier ? tier : &none;
     return (conf_limits){
-        .requests_per_minute = first_said(t->limits.requests_per_minute, tier,
-                                          l->requests_per_minute, 16000000),
+        .requests_per_minute =
+            first_said(t->limits.requests_per_minute, tier, l->requests_per_minute, 16000000),
         .tokens_per_minute = first_said(t->limits.tokens_per_minute, tier, l->tokens_per_minute,
                                         INT64_C(16000000000)),
         .concurrency = first_said(t->limits.concurrency, tier, l->concurrency, 1000000)};

@@ -32,9 +32,8 @@ static int64_t take_some(_Atomic int64_t *word, int64_t n)
     int64_t there = atomic_load_explicit(word, memory_order_relaxed), got;
     do {
         got = TP_MIN(n, TP_MAX(there, 0));
-    } while (got && !atomic_compare_exchange_weak_explicit(word, &there, there - got,
-                                                           memory_order_relaxed,
-                                                           memory_order_relaxed));
+    } while (got && !atomic_compare_exchange_weak_explicit(
+                        word, &there, there - got, memory_order_relaxed, memory_order_relaxed));
     return got;
 }
 
@@ -52,8 +51,8 @@ static int hold_tokens(admit_principal *who, const key_terms *t, int64_t tokens,
     int64_t limit = t->in_force.tokens_per_minute;
     if (limit <= 0 || tokens <= 0)
         return 0;
-    if (!window_reserve(&who->key->windows->tokens, limit, tokens, now.unix_ms,
-                        &who->token_window, &v))
+    if (!window_reserve(&who->key->windows->tokens, limit, tokens, now.unix_ms, &who->token_window,
+                        &v))
         return admit_refuse_rate(who->surface, who, &v, "tokens", "key", e);
     who->held_tokens = tokens;
     return 0;

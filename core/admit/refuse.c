@@ -64,12 +64,12 @@ int admit_refuse_busy(const conf_surface *s, admit_principal *who, int64_t limit
 
 int admit_refuse_credit(const conf_surface *s, profile_error *e)
 {
-    *e = (profile_error){
-        .status = 402,
-        .type = STR("insufficient_credits"),
-        .code = STR("insufficient_credits"),
-        .message = words(s, PROFILE_NO_CREDIT,
-                         STR("Insufficient credits. Please add funds to your account."))};
+    *e = (profile_error){.status = 402,
+                         .type = STR("insufficient_credits"),
+                         .code = STR("insufficient_credits"),
+                         .message =
+                             words(s, PROFILE_NO_CREDIT,
+                                   STR("Insufficient credits. Please add funds to your account."))};
     return ADMIT_REFUSED;
 }
 

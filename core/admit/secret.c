@@ -11,8 +11,13 @@
 #include "admit/secret_int.h"
 
 /* OWASP's least for Argon2id. A key has 256 random bits: more would only cost the owner. */
-enum { ARGON2_KIB = 19 * 1024, ARGON2_PASSES = 2, ARGON2_LANES = 1, ARGON2_SALT = 16,
-       ARGON2_HASH = 32 };
+enum {
+    ARGON2_KIB = 19 * 1024,
+    ARGON2_PASSES = 2,
+    ARGON2_LANES = 1,
+    ARGON2_SALT = 16,
+    ARGON2_HASH = 32
+};
 /* A hash that asks for more than this is none of ours: it would hold a thread for long. */
 enum { ARGON2_MOST_KIB = 256 * 1024, ARGON2_MOST_PASSES = 8, ARGON2_MOST_LANES = 8 };
 

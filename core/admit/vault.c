@@ -81,8 +81,8 @@ static int begin(EVP_CIPHER_CTX *c, int seal, const secret_master *m, const unsi
     return bound.len <= INT_MAX &&
            EVP_CipherInit_ex(c, EVP_aes_256_gcm(), NULL, m->key, head + 1, seal) == 1 &&
            EVP_CipherUpdate(c, NULL, &n, head, 1) == 1 &&
-           (bound.len == 0 || EVP_CipherUpdate(c, NULL, &n, (const unsigned char *)bound.ptr,
-                                               (int)bound.len) == 1);
+           (bound.len == 0 ||
+            EVP_CipherUpdate(c, NULL, &n, (const unsigned char *)bound.ptr, (int)bound.len) == 1);
 }
 
 size_t secret_seal(const secret_master *m, tp_str bound, tp_str plain, unsigned char *out)
@@ -94,10 +94,11 @@ size_t secret_seal(const secret_master *m, tp_str bound, tp_str plain, unsigned 
     out[0] = SEAL_VERSION;
     secret_random(out + 1, NONCE);
     if (begin(c, 1, m, out, bound))
-        ok = (plain.len == 0 || EVP_CipherUpdate(c, out + HEAD, &n, (const unsigned char *)plain.ptr,
-                                                 (int)plain.len) == 1) &&
-             EVP_CipherFinal_ex(c, out + HEAD + n, &last) == 1 &&
-             EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_GCM_GET_TAG, TAG, out + HEAD + n) == 1;
+        ok =
+            (plain.len == 0 || EVP_CipherUpdate(c, out + HEAD, &n, (const unsigned char *)plain.ptr,
+                                                (int)plain.len) == 1) &&
+            EVP_CipherFinal_ex(c, out + HEAD + n, &last) == 1 &&
+            EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_GCM_GET_TAG, TAG, out + HEAD + n) == 1;
     EVP_CIPHER_CTX_free(c);
     return ok ? plain.len + SECRET_SEAL : 0;
 }
@@ -115,9 +116,10 @@ int64_t secret_open(const secret_master *m, tp_str bound, tp_str sealed, char *o
     size_t len = sealed.len - SECRET_SEAL;
     memcpy(tag, in + HEAD + len, TAG);
     if (begin(c, 0, m, in, bound))
-        ok = (len == 0 || EVP_CipherUpdate(c, (unsigned char *)out, &n, in + HEAD, (int)len) == 1) &&
-             EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_GCM_SET_TAG, TAG, tag) == 1 &&
-             EVP_CipherFinal_ex(c, (unsigned char *)out + n, &last) == 1;
+        ok =
+            (len == 0 || EVP_CipherUpdate(c, (unsigned char *)out, &n, in + HEAD, (int)len) == 1) &&
+            EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_GCM_SET_TAG, TAG, tag) == 1 &&
+            EVP_CipherFinal_ex(c, (unsigned char *)out + n, &last) == 1;
     EVP_CIPHER_CTX_free(c);
     if (!ok)
         secret_wipe(out, len); /* what did not prove itself is not to be seen */

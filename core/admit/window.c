@@ -37,7 +37,7 @@ static int in_window(shape s, uint64_t word, uint64_t now, int64_t *age)
     unsigned rest = 64 - s.time_bits;
     int64_t length = WINDOW_MS * 16 / s.tick16;
     *age = (int64_t)((now - began(s, word)) << rest) >> rest;
-    return word != 0 && *age < length && *age > -length;
+    return word != 0 && *age<length && * age> - length;
 }
 
 static void show(shape s, int64_t limit, int64_t taken, int64_t age, int64_t now_ms,

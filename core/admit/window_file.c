@@ -1,7 +1,7 @@
-/* The words of keys in a mapped file: a header of 64 bytes, then one entry of 24 bytes a key, in the
- * order of their first use, so that a gateway with few keys touches few pages. Which entry is whose
- * is found by the hash of the key's id, over an index in memory. Blocks are allocated before an entry
- * is used: a full disk must not become a SIGBUS. */
+/* The words of keys in a mapped file: a header of 64 bytes, then one entry of 24 bytes a key, in
+ * the order of their first use, so that a gateway with few keys touches few pages. Which entry is
+ * whose is found by the hash of the key's id, over an index in memory. Blocks are allocated before
+ * an entry is used: a full disk must not become a SIGBUS. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -25,13 +25,13 @@ _Static_assert(sizeof(head) == 64 && sizeof(window_words) == 24, "the file's lay
 struct window_file {
     head *head;
     window_words *words;
-    uint32_t *index;          /* open addressing by id; slot + 1; 0: free */
-    uint16_t *given;          /* how many keys of this run have the slot: a key that was removed may
-                                 still be in use when it is made anew */
-    uint32_t *spare;          /* released ones */
+    uint32_t *index; /* open addressing by id; slot + 1; 0: free */
+    uint16_t *given; /* how many keys of this run have the slot: a key that was removed may
+                        still be in use when it is made anew */
+    uint32_t *spare; /* released ones */
     uint32_t index_mask, spare_count, live, reserved; /* live: entries in the index */
-    size_t size, allocated;   /* bytes of the file */
-    int fd;                   /* -1: in memory */
+    size_t size, allocated;                           /* bytes of the file */
+    int fd;                                           /* -1: in memory */
 };
 
 static uint64_t id_of(const window_file *f, uint32_t slot)

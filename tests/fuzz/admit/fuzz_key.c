@@ -86,7 +86,8 @@ static void argon2(tp_str in)
 {
     char encoded[SECRET_ARGON2] = "$argon2id$v=19$m=8,t=1,p=1";
     size_t n = strlen(encoded), k = TP_MIN(in.len, sizeof(encoded) - n);
-    if (memchr(in.ptr ? in.ptr : "", ',', in.len)) /* costs of its own behind ours would be refused */
+    if (memchr(in.ptr ? in.ptr : "", ',',
+               in.len)) /* costs of its own behind ours would be refused */
         return;
     memcpy(encoded + n, in.ptr ? in.ptr : "", k);
     secret_argon2_verify(STR(GOOD), encoded);

@@ -198,8 +198,8 @@ static void tiers_say_what_nobody_else_says(void **state)
 static void teams_of_the_configuration(void **state)
 {
     (void)state;
-    conf_team teams[] = {{.id = STR("acme"), .name = STR("Acme Inc"), .active = 1,
-                          .billing = CONF_POSTPAID}};
+    conf_team teams[] = {
+        {.id = STR("acme"), .name = STR("Acme Inc"), .active = 1, .billing = CONF_POSTPAID}};
     book_byok own[] = {{STR("groq"), STR("api_key"), STR("gsk-1"), STR_NONE, T0}};
     af f;
     int n = 0;
@@ -302,7 +302,8 @@ static void all_is_reclaimed(void **state)
     assert_true(f.b->retired_count > 3000);
     uint32_t left = f.b->retired_count;
     book_quiet(f.b, 0);
-    assert_true(f.b->retired_count < left && f.b->retired_count > 0); /* a bounded piece at a time */
+    assert_true(f.b->retired_count < left &&
+                f.b->retired_count > 0); /* a bounded piece at a time */
     for (int i = 0; f.b->retired_count && i < 1000; i++)
         book_quiet(f.b, 0);
     assert_int_equal(f.b->retired_count, 0);

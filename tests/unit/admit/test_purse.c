@@ -214,7 +214,8 @@ static void periods(void **state)
         assert_int_equal(admit_hold(&two, NANO / 2, 0, f.now, &f.e), 0);
         f.now.unix_ms = cases[i].next_ms;
         assert_int_equal(book_spent(two.key, f.now.unix_ms, NULL), 0);
-        assert_int_equal(admit_hold(&f.who, NANO, 0, f.now, &f.e), 0); /* a new one, the whole of it */
+        assert_int_equal(admit_hold(&f.who, NANO, 0, f.now, &f.e),
+                         0); /* a new one, the whole of it */
         assert_int_equal(admit_hold(&three, 1, 0, f.now, &f.e), -1);
         /* What began in the last period counts there: it neither takes of this one nor gives. */
         assert_int_equal(admit_settle(&two, NANO / 4, 0, f.now), NANO / 4);
@@ -235,10 +236,11 @@ static void beginnings_of_months(void **state)
 {
     (void)state;
     /* day number of a date, and of its month's first day: leap days, ends of years and centuries */
-    static const int64_t days[][2] = {{0, 0},         {30, 0},        {31, 31},       {58, 31},
-                                      {59, 59},       {364, 334},     {365, 365},     {789, 761},
-                                      {790, 790},     {11016, 10988}, {11017, 11017}, {19782, 19754},
-                                      {19783, 19783}, {20370, 20362}, {47540, 47513}, {47541, 47541}};
+    static const int64_t days[][2] = {
+        {0, 0},         {30, 0},        {31, 31},       {58, 31},
+        {59, 59},       {364, 334},     {365, 365},     {789, 761},
+        {790, 790},     {11016, 10988}, {11017, 11017}, {19782, 19754},
+        {19783, 19783}, {20370, 20362}, {47540, 47513}, {47541, 47541}};
     for (size_t i = 0; i < TP_COUNT(days); i++)
         assert_int_equal(spend_period(REGISTRY_MONTHLY, days[i][0] * 86400000 + 86399999),
                          days[i][1]);

@@ -12,10 +12,17 @@
 static void shapes_of_keys(void **state)
 {
     (void)state;
-    static const char *const good[] = {"tp_live_" BODY, "air_live_" BODY, "a_" BODY, "9_" BODY,
-                                       "__" BODY, "abcdefghijklmnopqrstuvw_" BODY};
-    static const char *const bad[] = {"", "_", BODY, "_" BODY, "tp_live" BODY, "Tp_live_" BODY,
-                                      "tp-live_" BODY, "abcdefghijklmnopqrstuvwx_" BODY,
+    static const char *const good[] = {"tp_live_" BODY, "air_live_" BODY,
+                                       "a_" BODY,       "9_" BODY,
+                                       "__" BODY,       "abcdefghijklmnopqrstuvw_" BODY};
+    static const char *const bad[] = {"",
+                                      "_",
+                                      BODY,
+                                      "_" BODY,
+                                      "tp_live" BODY,
+                                      "Tp_live_" BODY,
+                                      "tp-live_" BODY,
+                                      "abcdefghijklmnopqrstuvwx_" BODY,
                                       "tp_live_abcdefghijklmnopqrstuvwxyz0123456789-_ABCD+",
                                       "tp_live_abcdefghijklmnopqrstuvwxyz0123456789-_ABCD=",
                                       "tp_live_abcdefghijklmnopqrstuvwxyz0123456789-_ABCD ",
@@ -117,7 +124,9 @@ static void costs_of_foreign_hashes_are_bounded(void **state)
         "$argon2id$v=19$m=99999999999999999999,t=1,p=1$c29tZXNhbHRzYWx0$AAAAAAAAAAAAAAAAAAAAAA",
         "$argon2id$v=19$m=64,t=4000000000,p=1$c29tZXNhbHRzYWx0$AAAAAAAAAAAAAAAAAAAAAA",
         "$argon2id$v=19$m=262144,t=2,p=200$c29tZXNhbHRzYWx0$AAAAAAAAAAAAAAAAAAAAAA",
-        "$argon2id$v=19$m=,t=,p=$$", "$argon2id$v=19$m=64,t=1,p=1$", "$argon2id$v=99$m=64,t=1,p=1$"};
+        "$argon2id$v=19$m=,t=,p=$$",
+        "$argon2id$v=19$m=64,t=1,p=1$",
+        "$argon2id$v=99$m=64,t=1,p=1$"};
     char endless[SECRET_ARGON2];
     for (size_t i = 0; i < TP_COUNT(bad); i++)
         assert_int_equal(secret_argon2_verify(STR("tp_live_" BODY), bad[i]), 0);
@@ -201,7 +210,10 @@ static void master_keys(void **state)
     static const char *const same[] = {hex, "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
                                        "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"};
     static const char *const bad[] = {
-        "", "00", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh9", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYX",
+        "",
+        "00",
+        "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh9",
+        "AAECAwQFBgcICQoLDA0ODxAREhMUFRYX",
         "g00102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1",
         "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1g",
         "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdH 8="};
@@ -212,8 +224,8 @@ static void master_keys(void **state)
         for (unsigned b = 0; b < 32; b++)
             assert_int_equal(m.key[b], b);
     }
-    assert_int_equal(secret_master_parse(STR("-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_8"), &m, &err),
-                     0);
+    assert_int_equal(
+        secret_master_parse(STR("-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_8"), &m, &err), 0);
     for (size_t i = 0; i < TP_COUNT(bad); i++) {
         err = (tp_error){0};
         assert_int_equal(secret_master_parse(str_of(bad[i]), &m, &err), TP_ERROR_CONFIG);

@@ -374,7 +374,8 @@ static void the_slow_way(void **state)
     assert_int_equal(key->pins, 1);
     assert_int_equal(admit_verify(key, af_secret(&k)), 0);
     assert_int_equal(admit_verified(&f.env, &f.w, &f.r, 0, af_secret(&k), str_of(f.address), f.now,
-                                    &f.who, &f.e), ADMIT_REFUSED);
+                                    &f.who, &f.e),
+                     ADMIT_REFUSED);
     assert_int_equal(f.e.status, 401);
     assert_str(f.e.message, "Invalid API key.");
     assert_int_equal(f.who.window.limit, 5);
@@ -383,7 +384,8 @@ static void the_slow_way(void **state)
     assert_int_equal(key->pins, 0);
     assert_int_equal(af_ask(&f, &f.open, af_secret(&k), &f.who), ADMIT_SLOW);
     assert_int_equal(admit_verified(&f.env, &f.w, &f.open, 0, af_secret(&k), str_of(f.address),
-                                    f.now, &f.who, &f.e), ADMIT_OK); /* nobody */
+                                    f.now, &f.who, &f.e),
+                     ADMIT_OK); /* nobody */
     assert_null(f.who.key);
     k.secret[k.len - 1] ^= 1;
 
@@ -391,7 +393,8 @@ static void the_slow_way(void **state)
     assert_int_equal(af_ask(&f, &f.r, af_secret(&k), &f.who), ADMIT_SLOW);
     assert_int_equal(admit_verify(key, af_secret(&k)), 1);
     assert_int_equal(admit_verified(&f.env, &f.w, &f.r, 1, af_secret(&k), str_of(f.address), f.now,
-                                    &f.who, &f.e), ADMIT_OK);
+                                    &f.who, &f.e),
+                     ADMIT_OK);
     assert_ptr_equal(f.who.key, key);
     assert_int_equal(key->pins, 1);
     assert_int_equal(key->in_flight, 1);
@@ -402,7 +405,7 @@ static void the_slow_way(void **state)
     assert_int_equal(af_pass(&f, af_secret(&k)), ADMIT_OK);
     k.secret[k.len - 1] ^= 1;
     assert_int_equal(af_pass(&f, af_secret(&k)), ADMIT_REFUSED); /* quick as well */
-    assert_int_equal(f.who.window.remaining, 2); /* the third failure of five */
+    assert_int_equal(f.who.window.remaining, 2);                 /* the third failure of five */
     k.secret[k.len - 1] ^= 1;
     /* A change of the row, which knows only the old pepper, does not make it forget. */
     k.row.name = STR("renamed");
@@ -430,7 +433,8 @@ static void argon2_is_never_begun_for_an_address_over_its_limit(void **state)
     assert_int_equal(f.e.status, 429);
     /* One was right: there is room for one. */
     assert_int_equal(admit_verified(&f.env, &f.w, &f.r, 1, af_secret(&k), str_of(f.address), f.now,
-                                    &many[0], &f.e), ADMIT_OK);
+                                    &many[0], &f.e),
+                     ADMIT_OK);
     book_key *key = many[0].key;
     assert_int_equal(af_pass(&f, STR("wrong-0123456789abcdef")), ADMIT_REFUSED);
     assert_int_equal(f.e.status, 401);
@@ -458,7 +462,8 @@ static void what_changed_while_argon2_worked(void **state)
     assert_int_equal(f.b->retired_count, 1); /* pinned: it stays */
     assert_int_equal(admit_verify(f.who.key, af_secret(&k)), 0);
     assert_int_equal(admit_verified(&f.env, &f.w, &f.r, 1, af_secret(&k), str_of(f.address), f.now,
-                                    &f.who, &f.e), ADMIT_REFUSED);
+                                    &f.who, &f.e),
+                     ADMIT_REFUSED);
     assert_int_equal(f.e.status, 401);
     book_quiet(f.b, 0);
     assert_int_equal(f.b->retired_count, 0);
@@ -523,9 +528,14 @@ static void sessions_stand_in_for_keys(void **state)
     static const struct {
         const char *cookie;
         int passes;
-    } cookies[] = {{"turnpike_session=abc", 1}, {"a=b; turnpike_session=", 1},
-                   {"a=b;turnpike_session=x; c=d", 1}, {"xturnpike_session=abc", 0},
-                   {"a=turnpike_session=", 0}, {"a=b; turnpike_sessio", 0}, {"", 0}, {";;;", 0}};
+    } cookies[] = {{"turnpike_session=abc", 1},
+                   {"a=b; turnpike_session=", 1},
+                   {"a=b;turnpike_session=x; c=d", 1},
+                   {"xturnpike_session=abc", 0},
+                   {"a=turnpike_session=", 0},
+                   {"a=b; turnpike_sessio", 0},
+                   {"", 0},
+                   {";;;", 0}};
     af f;
     af_open(&f, 1);
     f.c.admission.address_requests_per_minute = 0;
@@ -572,11 +582,12 @@ static void what_a_key_may_use(void **state)
     assert_str(f.e.message, "Key 'one' may not use model 'claude'.");
     assert_null(admit_policy(&f.who)); /* nothing written: everything */
     tp_str deny[] = {STR("groq")};
-    registry_team t = {.id = STR("acme"),
-                       .name = STR("Acme"),
-                       .active = 1,
-                       .billing = CONF_PREPAID,
-                       .policy = {.deny_providers = deny, .deny_provider_count = 1, .min_trust = 2}};
+    registry_team t = {
+        .id = STR("acme"),
+        .name = STR("Acme"),
+        .active = 1,
+        .billing = CONF_PREPAID,
+        .policy = {.deny_providers = deny, .deny_provider_count = 1, .min_trust = 2}};
     assert_int_equal(book_put_team(f.b, &t), 0);
     assert_non_null(admit_policy(&f.who)); /* at once */
     assert_str(admit_policy(&f.who)->deny_providers[0], "groq");

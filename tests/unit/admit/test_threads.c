@@ -224,8 +224,11 @@ static void change(churn *c, int i)
     uint32_t which = (uint32_t)i % KEYS;
     af_key *k = &c->keys[which];
     tp_str deny[] = {STR("secret-model")};
-    registry_team t = {.id = STR("acme"), .name = STR("acme"), .active = 1,
-                       .billing = CONF_POSTPAID, .tier = i % 2 ? STR("free") : STR("pro"),
+    registry_team t = {.id = STR("acme"),
+                       .name = STR("acme"),
+                       .active = 1,
+                       .billing = CONF_POSTPAID,
+                       .tier = i % 2 ? STR("free") : STR("pro"),
                        .policy = {.deny_models = deny, .deny_model_count = (uint32_t)i % 2}};
     book_byok own = {STR("groq"), STR("api_key"), STR("gsk-0123456789"), STR_NONE, T0};
     switch (i % 5) {
@@ -274,8 +277,7 @@ static void everything_changes_under_load(void **state)
         af_put(&f, &keys[i]);
     }
     for (uint32_t i = 0; i < WORKERS; i++) {
-        workers[i] = (churn){.f = &f, .keys = keys, .done = &done, .step = steps,
-                             .worker = i};
+        workers[i] = (churn){.f = &f, .keys = keys, .done = &done, .step = steps, .worker = i};
         assert_int_equal(pthread_create(&threads[i], NULL, work, &workers[i]), 0);
     }
     for (int i = 0; i < CHANGES; i++)
