@@ -26,7 +26,7 @@
 #define LANE_BYTES (1 << 20)
 
 typedef struct fx {
-    char dir[64], path[96], journal[96];
+    char dir[64], path[160], journal[160];
     FILE *say;
     logger log;
     store_port port;

@@ -669,7 +669,7 @@ static void faults_are_found(void **state)
          "prepaid, and its balance is -100", 0},
         {"INSERT INTO rejected VALUES(x'00', 9, 1, x'01')", "could not be read and lies aside", 0},
     };
-    char good[128], text[4000], command[300];
+    char good[180], text[4000], command[400];
     registry_verdict v;
     good_store(f);
     snprintf(good, sizeof(good), "%s.good", f->path);

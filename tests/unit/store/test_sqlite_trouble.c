@@ -139,7 +139,7 @@ static void a_full_disk_costs_nothing(void **state)
     fx *f = *state;
     struct rlimit was, less;
     struct stat st;
-    char wal[128];
+    char wal[180];
     store_figures n;
     int64_t balance, seq;
     fx_open(f);
