@@ -26,7 +26,7 @@ address_table *address_table_new(uint32_t slots)
     uint32_t n = WAYS;
     while (n < slots && n < 1u << 24)
         n *= 2;
-    address_table *t = tp_xcalloc(1, sizeof(*t) + n * sizeof(slot));
+    address_table *t = tp_xpages(sizeof(*t) + n * sizeof(slot));
     secret_random(&t->key, sizeof(t->key));
     t->mask = n - 1;
     return t;
@@ -34,7 +34,8 @@ address_table *address_table_new(uint32_t slots)
 
 void address_table_free(address_table *t)
 {
-    free(t);
+    if (t)
+        tp_pages_free(t, sizeof(*t) + ((size_t)t->mask + 1) * sizeof(slot));
 }
 
 /* An IPv4 address, also as it looks on an IPv6 socket, or the /64 of an IPv6 address, which is what

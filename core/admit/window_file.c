@@ -29,7 +29,7 @@ struct window_file {
     uint16_t *given; /* how many keys of this run have the slot: a key that was removed may
                         still be in use when it is made anew */
     uint32_t *spare; /* released ones */
-    uint32_t index_mask, spare_count, live, reserved; /* live: entries in the index */
+    uint32_t index_mask, spare_count, live, slots;    /* live: entries in the index */
     size_t size, allocated;                           /* bytes of the file */
     int fd;                                           /* -1: in memory */
 };
@@ -203,9 +203,9 @@ int window_file_open(const char *path, uint32_t slots, window_file **out, tp_err
         return rc;
     }
     f->words = (window_words *)(void *)(f->head + 1);
-    /* Of calloc's: pages that are never touched cost nothing. */
-    f->spare = tp_xcalloc(slots, sizeof(*f->spare));
-    f->given = tp_xcalloc(slots, sizeof(*f->given));
+    f->slots = slots;
+    f->spare = tp_xpages(slots * sizeof(*f->spare));
+    f->given = tp_xpages(slots * sizeof(*f->given));
     index_all(f);
     *out = f;
     return 0;
@@ -220,8 +220,8 @@ void window_file_close(window_file *f)
     if (f->fd >= 0)
         close(f->fd);
     free(f->index);
-    free(f->spare);
-    free(f->given);
+    tp_pages_free(f->spare, f->slots * sizeof(*f->spare));
+    tp_pages_free(f->given, f->slots * sizeof(*f->given));
     free(f);
 }
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 void tp_must_failed(const char *file, int line, const char *what)
 {
@@ -30,6 +31,19 @@ void *tp_xrealloc(void *old, size_t n)
     void *p = realloc(old, n ? n : 1);
     TP_MUST(p);
     return p;
+}
+
+void *tp_xpages(size_t n)
+{
+    void *p = mmap(NULL, n ? n : 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    TP_MUST(p != MAP_FAILED);
+    return p;
+}
+
+void tp_pages_free(void *p, size_t n)
+{
+    if (p)
+        munmap(p, n ? n : 1);
 }
 
 char *tp_xstrndup(const char *p, size_t n)

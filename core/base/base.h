@@ -25,6 +25,10 @@ void tp_must_failed(const char *file, int line, const char *what) __attribute__(
 void *tp_xmalloc(size_t n);
 void *tp_xcalloc(size_t n, size_t size);
 void *tp_xrealloc(void *p, size_t n);
+/* Zeroed pages of the kernel's own, for tables that stay mostly empty: what is never touched costs
+ * no memory, which malloc does not promise. n as given to tp_xpages; p NULL: nothing happens. */
+void *tp_xpages(size_t n);
+void tp_pages_free(void *p, size_t n);
 char *tp_xstrndup(const char *p, size_t n); /* NUL-terminated copy */
 
 /* An error for people: what, where, what was expected. Filled by functions that return a negative

@@ -32,7 +32,7 @@ session_table *session_table_new(uint32_t most)
     secret_pepper own = {.known = 1};
     session_table *t = tp_xcalloc(1, sizeof(*t));
     t->most = TP_MAX(most, 1u);
-    t->sessions = tp_xcalloc(t->most, sizeof(*t->sessions));
+    t->sessions = tp_xpages(t->most * sizeof(*t->sessions));
     pthread_mutex_init(&t->lock, NULL);
     TP_MUST(getrandom(own.key, sizeof(own.key), 0) == (ssize_t)sizeof(own.key));
     t->mac = secret_mac_new(&own);
@@ -47,7 +47,7 @@ void session_table_free(session_table *t)
         return;
     secret_mac_free(t->mac);
     pthread_mutex_destroy(&t->lock);
-    free(t->sessions);
+    tp_pages_free(t->sessions, t->most * sizeof(*t->sessions));
     free(t);
 }
 
