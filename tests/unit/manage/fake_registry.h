@@ -8,7 +8,7 @@
 #include "base/str.h"
 #include "manage/registry.h"
 
-#define FAKE_ROWS 4096
+#define FAKE_ROWS 64
 
 typedef struct fake_registry {
     arena mem; /* owns all strings; rows that are replaced stay in it */
