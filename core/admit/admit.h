@@ -48,10 +48,11 @@ enum { ADMIT_OK = 0, ADMIT_REFUSED = -1,
  * endpoints' affair. address: the client's, as text; empty: not known. */
 int admit_check(const admit_env *env, const world *w, const world_route *r, const http_head *h,
                 tp_str address, tp_now now, admit_principal *who, profile_error *e);
-/* The slow way, on a thread of its own: 1 right, 0 wrong. key: the whole key as presented, copied by
- * the caller (admit_presented). [any] */
+/* The slow way, on a thread of its own: 1 right, 0 wrong. key stays pinned until this answers;
+ * presented: the whole key as the client sent it (admit_presented). [any] */
 int admit_verify(const book_key *key, tp_str presented);
-tp_str admit_presented(const http_head *h); /* the key of "Authorization: Bearer KEY", or ptr NULL */
+/* The key of "Authorization: Bearer KEY", or ptr NULL. */
+tp_str admit_presented(const http_head *h);
 /* Goes on where ADMIT_SLOW left off: as admit_check would have answered with a quick one. A right
  * key is remembered under the pepper of this process. */
 int admit_verified(const admit_env *env, const world *w, const world_route *r, int right,

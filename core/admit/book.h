@@ -35,8 +35,8 @@ void window_look(_Atomic uint64_t *word, int64_t limit, int64_t now_ms, window_v
  * than the limit passes when nothing else is in the window. */
 int window_reserve(_Atomic uint64_t *word, int64_t limit, int64_t n, int64_t now_ms,
                    uint64_t *token, window_view *view);
-/* The request took `used` of the n: the difference is given back (or taken, up to the word's end) if
- * the window is still the same. */
+/* The request took `used` of the n: the difference is given back (or taken, up to the word's end)
+ * if the window is still the same. */
 void window_return(_Atomic uint64_t *word, uint64_t token, int64_t n, int64_t used,
                    int64_t now_ms);
 /* Where the words of keys lie: a mapped file of `slots` words (sparse; made when not there; one
@@ -46,8 +46,8 @@ void window_return(_Atomic uint64_t *word, uint64_t token, int64_t n, int64_t us
 typedef struct window_file window_file;
 int window_file_open(const char *path, uint32_t slots, window_file **out, tp_error *err);
 void window_file_close(window_file *f);
-/* The words of a key, the same ones over restarts. NULL when all slots are taken, or the file system
- * has no room for more. One thread at a time: the book calls it under its lock. */
+/* The words of a key, the same ones over restarts. NULL when all slots are taken, or the file
+ * system has no room for more. One thread at a time: the book calls it under its lock. */
 window_words *window_file_slot(window_file *f, tp_str key_id);
 void window_file_release(window_file *f, window_words *w);
 
@@ -98,8 +98,8 @@ typedef struct book_key { /* pinned by who uses it beyond a callback: book_pin, 
     _Atomic int64_t last_used_ms; /* to the second */
 } book_key;
 /* What was settled with this key in the period that now_ms lies in (in total, UTC day or month),
- * nano-dollars; held (may be NULL): what is put aside of its spending limit beside that. As look-ups:
- * a worker, or between book_enter and book_leave. */
+ * nano-dollars; held (may be NULL): what is put aside of its spending limit beside that. As
+ * look-ups: a worker, or between book_enter and book_leave. */
 int64_t book_spent(const book_key *k, int64_t now_ms, int64_t *held);
 
 /* windows: taken. workers: how many call book_quiet, by index 0 .. workers-1. [load] */

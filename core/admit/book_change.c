@@ -188,6 +188,8 @@ static int put_key(book *b, const registry_key *r, int64_t spent, int64_t now_ms
     team_int *team = r->team.len ? table_find(b, &b->teams, r->team) : NULL;
     key_int *k = table_find(b, &b->by_id, r->id);
     key_int *other = table_find(b, &b->by_lookup, r->lookup);
+    if (team && !atomic_load_explicit(&team->listed, memory_order_relaxed))
+        team = NULL; /* only a static key has named it so far */
     if ((r->team.len && !team) || (other && other != k) || (k && k->fixed))
         return -1;
     key_terms from = {.name = r->name,

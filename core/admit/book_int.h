@@ -109,7 +109,8 @@ void team_terms_free(team_terms *t); /* wipes provider keys */
 conf_limits book_in_force(const book *b, const key_terms *t);
 
 /* ---- Under the lock. */
-team_int *book_team_make(book *b, tp_str id); /* the one of this id, or a new one that is not listed */
+/* The one of this id, or a new one that is not listed. NULL: out of memory. */
+team_int *book_team_make(book *b, tp_str id);
 int book_team_apply(book *b, team_int *t, const team_terms *from); /* 0, or -1: out of memory */
 int book_key_apply(book *b, key_int *k, const key_terms *from);
 /* A key of this id, its terms and figures set; in no table by look-up yet. lookup: of static keys

@@ -60,6 +60,11 @@ static void rows_that_do_not_fit(void **state)
     assert_int_equal(book_remove_key(f.b, STR("key_nobody")), -1);
     assert_null(book_key_by_lookup(f.b, STR("")));
     assert_null(book_team_of(f.b, STR("nobody")));
+    af_static(&f, "s", "sk-static-0123456789abcdef")->team = STR("named");
+    assert_int_equal(book_configure(f.b, &f.c, T0), 0);
+    other.row.lookup = STR("tp_live_000000000000");
+    other.row.team = STR("named"); /* by a static key, and by nobody else */
+    assert_int_equal(book_put_key(f.b, &other.row, 0, T0), -1);
     af_close(&f);
 }
 
