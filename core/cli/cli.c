@@ -1,5 +1,6 @@
 #include "cli/cli.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -135,6 +136,9 @@ int cli_main(int argc, char **argv)
         {"version", version},   {"--version", version}, {"help", help},
         {"--help", help},       {"-h", help},
     };
+    /* A file that may not grow further (RLIMIT_FSIZE) is a write that fails, as on a full disk; by
+     * default it would be the end of the process. */
+    signal(SIGXFSZ, SIG_IGN);
     if (argc < 2) {
         help(0, NULL);
         return 2;
