@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -370,6 +371,29 @@ def test_backup_and_restore(gw, tmp_path):
     gw.start()
     assert gw.json("credits", "show", "acme")["balance"] == "5" and gw.json("keys", "list")["data"] == []
     assert gw.json("ledger", "verify")["ok"] is True
+
+
+@pytest.mark.parametrize("journal", ["kept", "removed"])
+def test_what_was_settled_after_a_backup(resting, tmp_path, journal):
+    """It comes back from the journal, once; without the journal the moment of the backup does."""
+    gw = resting.start()
+    key = gw.json("keys", "create", "--name", "k")
+    ids = [gw.chat(key["key"]).json()["id"]]
+    gw.say("backup", str(tmp_path / "copy.db"))
+    ids += [gw.chat(key["key"]).json()["id"] for _ in range(3)]
+    gw.stop()
+    db = gw.dir / "run" / "turnpike.db"
+    for beside in ("-wal", "-shm"):
+        (db.parent / (db.name + beside)).unlink(missing_ok=True)
+    db.write_bytes((tmp_path / "copy.db").read_bytes())
+    if journal == "removed":
+        shutil.rmtree(gw.dir / "run" / "journal")
+        del ids[1:]
+    gw.start()
+    assert [g["id"] for g in gw.json("generations", "list")["data"]] == ids[::-1]
+    assert gw.json("credits", "show", "default")["used"] == f"{0.000025 * len(ids):f}".rstrip("0")
+    assert gw.json("ledger", "verify")["ok"] is True
+    assert gw.chat(key["key"]).status == 200
 
 
 # ---- Wrong usage, and output that cannot be written.
