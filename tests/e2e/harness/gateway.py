@@ -122,10 +122,11 @@ class Gateway:
 
     def start(self):
         argv = [TURNPIKE, "serve", "--config", self.dir, "--listen", self.listen]
+        before = len(self.log()) if (self.dir / "log").exists() else 0  # of an earlier life
         self.child = Child(argv, self.dir / "log", env=self._sanitizers(self.env), nofile=self.nofile)
         try:
             found = self.child.wait_for(
-                lambda t: re.search(r"listening on https?://\S+:(\d+)", t), PATIENCE, "listening")
+                lambda t: re.search(r"listening on https?://\S+:(\d+)", t[before:]), PATIENCE, "listening")
             self.port = int(found.group(1))
         except AssertionError:
             self._say_sanitizer()
