@@ -177,28 +177,31 @@ static int open_journal(sql_store *s, const store_options *o, tp_error *err)
     return rc;
 }
 
-static int check_accounts(sql_store *s, tp_error *err)
+int sql_check_accounts(sql_store *s)
 {
-    char why[160];
+    char why[160] = "", text[240] = "";
     int rc = sql_accounts_right(&s->db, why, sizeof(why));
     if (rc < 0)
-        return sql_cannot(&s->db, "the ledger cannot be read", err);
-    if (rc == 0)
-        return 0;
-    snprintf(s->unsound, sizeof(s->unsound), "%s; see `turnpike ledger verify`", why);
-    log_line(s->log, LOG_ERROR,
-             "store %s: %s; it goes on, but balances may be wrong: run `turnpike "
-             "ledger verify`, "
-             "restore a backup if it finds faults",
-             s->path, why);
+        return -1;
+    if (rc) {
+        snprintf(text, sizeof(text), "%s; see `turnpike ledger verify`", why);
+        log_line(s->log, LOG_ERROR,
+                 "store %s: %s; it goes on, but balances may be wrong: run `turnpike ledger "
+                 "verify`, and restore a backup if it finds faults",
+                 s->path, why);
+    }
+    pthread_mutex_lock(&s->mutex);
+    snprintf(s->unsound, sizeof(s->unsound), "%s", text);
+    pthread_mutex_unlock(&s->mutex);
     return 0;
 }
 
 static int open_write(sql_store *s, const store_options *o, tp_error *err)
 {
-    if (sql_lock(s, err) < 0 || sql_file_open(s, err) < 0 || open_journal(s, o, err) < 0 ||
-        check_accounts(s, err) < 0)
+    if (sql_lock(s, err) < 0 || sql_file_open(s, err) < 0 || open_journal(s, o, err) < 0)
         return TP_ERROR_IO;
+    if (sql_check_accounts(s) < 0)
+        return sql_cannot(&s->db, "the ledger cannot be read", err);
     sqlite3_db_release_memory(s->db.db);
     s->writes_wal = 1;
     TP_MUST(pthread_create(&s->thread, NULL, sql_writer, s) == 0);

@@ -15,30 +15,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/str.h"
 #include "store/sqlite_int.h"
 
-#define LOCK_WAIT_MS 3000
-
 static void beside(const sql_store *s, const char *suffix, char out[4200])
 {
     snprintf(out, 4200, "%s%s", s->path, suffix);
-}
-
-/* A command holds the store for a moment only: a gateway that starts just then, or another command,
- * waits for it. */
-static int lock_patiently(int fd)
-{
-    const struct timespec pause = {.tv_nsec = 20 * 1000000};
-    for (int waited = 0; waited < LOCK_WAIT_MS; waited += 20) {
-        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
-            return 0;
-        nanosleep(&pause, NULL);
-    }
-    return -1;
 }
 
 int sql_lock(sql_store *s, tp_error *err)
@@ -51,7 +35,7 @@ int sql_lock(sql_store *s, tp_error *err)
                             "store %s cannot be opened: %s: %s; its directory must exist and be "
                             "writable for the gateway's user (store.path)",
                             s->path, path, strerror(errno));
-    if (lock_patiently(s->lock_fd) < 0) {
+    if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0) {
         ssize_t n = pread(s->lock_fd, pid, sizeof(pid) - 1, 0);
         pid[TP_MAX(n, 0)] = 0;
         pid[strcspn(pid, "\n")] = 0;
@@ -171,7 +155,7 @@ int sql_file_look(sql_store *s, char *why, size_t room)
                  "the file is gone; it is not made anew while the gateway runs: put it "
                  "back, or a backup of it");
     s->replaced = 1;
-    sql_exec(&s->db, "PRAGMA wal_checkpoint(TRUNCATE)"); /* into the old one, wherever it is */
+    sql_checkpoint(&s->db); /* into the old one, wherever it is */
     sql_file_close(s, 0);
     remove_wal(s);
     s->wal = 0;
@@ -241,10 +225,12 @@ int sql_file_reopen(sql_store *s, char *why, size_t room)
     }
     if (s->condemned && untouched(&now, &s->file))
         return -1; /* the same as before; why is, too */
-    int doubtful = damaged || s->condemned || s->replaced || !same_file(&now, &s->file);
+    int another = s->condemned || !same_file(&now, &s->file);
+    int doubtful = another || damaged || s->replaced;
+    if (!another)
+        return open_again(s, &now, doubtful, why, room);
     readers_out(s);
-    if (s->condemned || !same_file(&now, &s->file))
-        remove_wal(s);
+    remove_wal(s);
     int rc = open_again(s, &now, doubtful, why, room);
     readers_in(s);
     return rc;

@@ -54,6 +54,9 @@ void sql_bind(sqlite3_stmt *s, const char *types, ...);
 int sql_run(sqlite3_stmt *s, const char *types, ...); /* one that gives no row: 0, or -1 */
 int sql_row(sqlite3_stmt *s, const char *types, ...); /* 1 row (reset it), 0 none, -1 */
 int sql_exec(sql_db *d, const char *text);            /* 0, or -1 */
+#define SQL_BUSY_MS 2000 /* how long a lock of another process is waited for */
+/* Brings the log into the file and empties it: 0; -1: not now, somebody reads. Does not wait. */
+int sql_checkpoint(sql_db *d);
 /* First column of the first row: 0, or -1. No row: *out is unchanged. */
 int sql_number(sql_db *d, const char *text, int64_t *out);
 tp_str sql_text(sqlite3_stmt *s, int column); /* until the next step */
@@ -295,6 +298,9 @@ typedef struct sql_store {
     atomic_int_fast64_t drained_records, failed_writes, segments_dropped, last_commit_us;
 } sql_store;
 
+/* The accounts against the ledger: says a difference in the log, and in health until a verification
+ * finds none. 0, or -1: cannot be read. */
+int sql_check_accounts(sql_store *s);
 /* The file beside the store that says who writes: 0, or TP_ERROR_IO. */
 int sql_lock(sql_store *s, tp_error *err);
 /* Opens the store's file for the writer at start. TP_ERROR_IO. */

@@ -174,7 +174,7 @@ static int connect(sql_db *d, const char *path, int flags, tp_error *err)
     }
     /* A small footprint matters more than speed here. */
     sqlite3_db_config(d->db, SQLITE_DBCONFIG_LOOKASIDE, NULL, 0, 0);
-    sqlite3_busy_timeout(d->db, 2000);
+    sqlite3_busy_timeout(d->db, SQL_BUSY_MS);
     return 0;
 }
 

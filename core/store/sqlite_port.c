@@ -21,6 +21,10 @@ int sql_call(sql_store *s, int (*run)(sql_store *s, void *arg), void *arg, tp_er
         return tp_error_set(err, TP_ERROR_IO, "store %s: opened for reading only", s->path);
     TP_MUST(!pthread_equal(pthread_self(), s->thread)); /* `reopened` may only load */
     pthread_mutex_lock(&s->mutex);
+    if (s->stop) {
+        pthread_mutex_unlock(&s->mutex);
+        return tp_error_set(err, TP_ERROR_IO, "store %s: is being closed", s->path);
+    }
     if (s->last)
         s->last->next = &c;
     else

@@ -71,6 +71,14 @@ int sql_exec(sql_db *d, const char *text)
     return sqlite3_exec(d->db, text, NULL, NULL, NULL) == SQLITE_OK ? 0 : -1;
 }
 
+int sql_checkpoint(sql_db *d)
+{
+    sqlite3_busy_timeout(d->db, 0);
+    int rc = sqlite3_wal_checkpoint_v2(d->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    sqlite3_busy_timeout(d->db, SQL_BUSY_MS);
+    return rc == SQLITE_OK ? 0 : -1;
+}
+
 int sql_number(sql_db *d, const char *text, int64_t *out)
 {
     sqlite3_stmt *s = NULL;

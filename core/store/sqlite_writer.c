@@ -234,7 +234,7 @@ static int ready(sql_store *s, char *why, size_t room)
         return 0;
     if (sql_file_reopen(s, why, room) < 0)
         return -1;
-    if (sql_lanes_load(s) == 0)
+    if (sql_lanes_load(s) == 0 && (!s->replaced || sql_check_accounts(s) == 0))
         return 0;
     failed(s, why, room);
     return -1;
@@ -311,8 +311,7 @@ static void drop_old(sql_store *s)
 /* The main file alone is whole when nothing was written for a while. */
 static void tidy(sql_store *s)
 {
-    if (s->writes_wal && sql_mono_ms() - s->wrote_at >= IDLE_MS &&
-        sql_exec(&s->db, "PRAGMA wal_checkpoint(TRUNCATE)") == 0)
+    if (s->writes_wal && sql_mono_ms() - s->wrote_at >= IDLE_MS && sql_checkpoint(&s->db) == 0)
         s->writes_wal = 0;
 }
 
