@@ -56,7 +56,8 @@ typedef struct registry_port {
     int (*put_byok)(void *self, const registry_byok *b, tp_error *err); /* new or replaced */
     int (*remove_byok)(void *self, tp_str team, tp_str provider, tp_str type, tp_error *err);
     /* Grant, refund or adjustment; *balance and *seq after it. EXISTS: the reference has been used
-     * for this team before: *balance is as it is, nothing was added. */
+     * for this team before: *balance is as it is, *seq the first one's, nothing was added.
+     * TP_ERROR_LIMIT: the balance would be more than 64 bits hold. */
     int (*add_entry)(void *self, const ledger_entry *e, int64_t *balance, int64_t *seq,
                      tp_error *err);
     /* Keys that were used: written behind, in the order given. Not durable at once. */
@@ -71,8 +72,9 @@ typedef struct registry_port {
     /* One record by its reply id: NOT_FOUND. Flushes first. */
     int (*generation)(void *self, tp_str id, int (*row)(void *arg, const settle_record *r),
                       void *arg, tp_error *err);
-    /* Newest first, at most limit; *next: the cursor of the next page (empty: there is none).
-     * Flushes first. */
+    /* Newest first, at most limit; *next: the cursor of the next page (empty: there is none). A page
+     * may be short, even empty, and have a next one: what it may read is bounded. NOT_FOUND: the
+     * cursor is none. Flushes first. */
     int (*generations)(void *self, const registry_query *q,
                        int (*row)(void *arg, const settle_record *r), void *arg, char next[64],
                        tp_error *err);
