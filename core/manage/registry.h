@@ -72,9 +72,9 @@ typedef struct registry_port {
     /* One record by its reply id: NOT_FOUND. Flushes first. */
     int (*generation)(void *self, tp_str id, int (*row)(void *arg, const settle_record *r),
                       void *arg, tp_error *err);
-    /* Newest first, at most limit; *next: the cursor of the next page (empty: there is none). A page
-     * may be short, even empty, and have a next one: what it may read is bounded. NOT_FOUND: the
-     * cursor is none. Flushes first. */
+    /* Newest first, at most limit; *next: the cursor of the next page (empty: there is none). A
+     * page may be short, even empty, and have a next one: what it may read is bounded. NOT_FOUND:
+     * the cursor is none. Flushes first. */
     int (*generations)(void *self, const registry_query *q,
                        int (*row)(void *arg, const settle_record *r), void *arg, char next[64],
                        tp_error *err);

@@ -71,18 +71,19 @@ typedef struct store_options {
     uint32_t lanes;          /* workers */
     int64_t lane_bytes, sync_ms, flush_ms, retention_days;
     /* The file was replaced while the gateway ran, or it is not known whether a change that was
-     * answered with an error is stored: what is in memory must be loaded again. The journal has been
-     * drained before. On the writer's thread: of the registry only load may be called; NULL: nobody. */
+     * answered with an error is stored: what is in memory must be loaded again. The journal has
+     * been drained before. On the writer's thread: of the registry only load may be called. NULL:
+     * nobody. */
     void (*reopened)(void *arg);
     void *arg;
 } store_options;
 
 enum { STORE_READ_ONLY = 1 }; /* for commands beside a running gateway: reading (usage, load,
                                  generations, ledger, verify, backup); changes answer TP_ERROR_IO */
-/* Opens (makes, mode 0600) the file at path, checks it, brings its schema up to date, stores what a
- * former run left in the journal, starts the writer. One process at a time may write. log: borrowed.
- * 0, or TP_ERROR_IO with a sentence: cannot be opened, is no database or damaged, was written by a
- * newer version, is written by another process. [load] */
+/* Opens (makes, mode 0600) the file at path, checks it, brings its schema up to date, stores what
+ * a former run left in the journal, starts the writer. One process at a time may write. log:
+ * borrowed. 0, or TP_ERROR_IO with a sentence: cannot be opened, is no database or damaged, was
+ * written by a newer version, is written by another process. [load] */
 int store_sqlite_open(const store_options *o, int flags, const logger *log, store_port *out,
                       tp_error *err);
 
