@@ -1,5 +1,6 @@
 /* "api METHOD PATH[?QUERY] [JSON]" on the admin socket: the management API, for the commands. The
  * store may make it wait, so it runs on a thread of libuv's. The answer: the status, LF, the body. */
+#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -21,6 +22,7 @@ static void run_api(uv_work_t *work)
 {
     api_call *c = work->data;
     api_handle(c->api, &c->request, &c->reply);
+    OPENSSL_thread_stop(); /* as in jobs.c */
 }
 
 static void done_api(uv_work_t *work, int status)

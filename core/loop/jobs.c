@@ -2,6 +2,7 @@
  * threads, and the loop hears the answer; the exchange waits meanwhile, so what the job reads of it
  * stays as it is. */
 #include <stdatomic.h>
+#include <openssl/crypto.h>
 #include <stdlib.h>
 
 #include "loop/server_int.h"
@@ -89,6 +90,7 @@ static void run_api(uv_work_t *work)
 {
     job *j = work->data;
     api_handle(server_ports_of(j->f->w->owner)->api, &j->request, &j->reply);
+    OPENSSL_thread_stop(); /* these threads end after OpenSSL has: nothing of theirs may stay */
 }
 
 static void answer_of(const job *j, dispatch_input *in)
