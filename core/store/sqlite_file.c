@@ -15,14 +15,30 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/str.h"
 #include "store/sqlite_int.h"
 
+#define LOCK_WAIT_MS 3000
+
 static void beside(const sql_store *s, const char *suffix, char out[4200])
 {
     snprintf(out, 4200, "%s%s", s->path, suffix);
+}
+
+/* A command holds the store for a moment only: a gateway that starts just then, or another command,
+ * waits for it. */
+static int lock_patiently(int fd)
+{
+    const struct timespec pause = {.tv_nsec = 20 * 1000000};
+    for (int waited = 0; waited < LOCK_WAIT_MS; waited += 20) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+            return 0;
+        nanosleep(&pause, NULL);
+    }
+    return -1;
 }
 
 int sql_lock(sql_store *s, tp_error *err)
@@ -35,7 +51,7 @@ int sql_lock(sql_store *s, tp_error *err)
                             "store %s cannot be opened: %s: %s; its directory must exist and be "
                             "writable for the gateway's user (store.path)",
                             s->path, path, strerror(errno));
-    if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+    if (lock_patiently(s->lock_fd) < 0) {
         ssize_t n = pread(s->lock_fd, pid, sizeof(pid) - 1, 0);
         pid[TP_MAX(n, 0)] = 0;
         pid[strcspn(pid, "\n")] = 0;
