@@ -21,7 +21,7 @@
 #include "base/str.h"
 #include "store/sqlite_int.h"
 
-#define LOCK_WAIT_MS 3000
+#define LOCK_WAIT_MS 5000
 
 static void beside(const sql_store *s, const char *suffix, char out[4200])
 {
