@@ -56,7 +56,7 @@ static void add_spent(sql_batch *b, const settle_record *r)
     memcpy(name, r->key_id.ptr, n);
     le_put64(name + n, (uint64_t)(r->unix_ms / 86400000));
     uint32_t i = sql_name_of(&b->spend, str_make((const char *)name, n + 8));
-    b->spend.list[i].sum += r->charged_nano;
+    sql_sum(&b->spend.list[i].sum, r->charged_nano);
 }
 
 void sql_batch_add(sql_batch *b, uint32_t lane, uint64_t seq, const unsigned char *p, size_t n,
@@ -64,7 +64,8 @@ void sql_batch_add(sql_batch *b, uint32_t lane, uint64_t seq, const unsigned cha
 {
     settle_record r;
     uint64_t value;
-    if (n > UINT32_MAX || !ledger_decode(p, n, &r)) {
+    if (n > UINT32_MAX || !ledger_decode(p, n, &r) || !sql_is_amount(r.hold_nano) ||
+        !sql_is_amount(r.charged_nano)) {
         reject(b, lane, seq, p, n);
         return;
     }

@@ -171,6 +171,12 @@ void sql_names_free(sql_names *n)
     *n = (sql_names){0};
 }
 
+void sql_sum(int64_t *sum, int64_t n)
+{
+    if (__builtin_add_overflow(*sum, n, sum))
+        *sum = INT64_MAX;
+}
+
 /* ---- Ids. */
 
 static uint64_t id_hash(tp_str id)

@@ -126,6 +126,7 @@ typedef struct sql_names {
     uint32_t count, cap, slot_cap, last;
 } sql_names;
 uint32_t sql_name_of(sql_names *n, tp_str name); /* its number; new ones count up from 0 */
+void sql_sum(int64_t *sum, int64_t n);           /* adds; stops at INT64_MAX */
 tp_str sql_name_text(const sql_names *n, uint32_t i); /* until the next new name */
 void sql_names_clear(sql_names *n);
 void sql_names_free(sql_names *n);
@@ -189,6 +190,12 @@ typedef struct sql_item { /* what one exchange put into the ledger; strings: bor
     int64_t unix_ms, hold, charged;
     uint32_t entries;           /* how many entries it stands for, 1 .. 3 */
 } sql_item;
+/* An amount beyond it, either way, is none (a milliard dollars). */
+#define SQL_NANO_MAX (INT64_C(1) << 60)
+static inline int sql_is_amount(int64_t nano)
+{
+    return nano <= SQL_NANO_MAX && nano >= -SQL_NANO_MAX;
+}
 void sql_item_add(sql_batch *b, const settle_record *r);
 int sql_ledger_store(sql_db *d, const sql_batch *b, int64_t now_ms);
 typedef struct sql_ledger_reader {

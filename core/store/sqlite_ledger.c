@@ -51,13 +51,13 @@ void sql_item_add(sql_batch *b, const settle_record *r)
     b->item_first_ms = TP_MIN(b->item_first_ms, r->unix_ms);
     b->item_last_ms = TP_MAX(b->item_last_ms, r->unix_ms);
     b->entries += n;
-    b->teams.list[team].sum += r->charged_nano;
+    sql_sum(&b->teams.list[team].sum, r->charged_nano);
     b->teams.list[team].entries += n;
     sql_add_number(&b->items, team);
     sql_add_number(&b->items, sql_name_of(&b->keys, r->key_id));
     sql_add_number(&b->items, sql_name_of(&b->prices, r->price_version));
     sql_add_number(&b->items, n);
-    sql_add_signed(&b->items, r->unix_ms - b->item_ms);
+    sql_add_signed(&b->items, (int64_t)((uint64_t)r->unix_ms - (uint64_t)b->item_ms));
     sql_add_signed(&b->items, r->hold_nano);
     sql_add_signed(&b->items, r->charged_nano);
     sql_add_str(&b->items, r->generation);
@@ -177,7 +177,8 @@ int sql_ledger_next(sql_ledger_reader *r, sql_item *item)
     item->hold = sql_get_signed(&r->in);
     item->charged = sql_get_signed(&r->in);
     item->generation = sql_get_str(&r->in);
-    if (r->in.bad || team >= r->teams || key >= r->keys || price >= r->prices ||
+    if (r->in.bad || !sql_is_amount(item->hold) || !sql_is_amount(item->charged) ||
+        team >= r->teams || key >= r->keys || price >= r->prices ||
         __builtin_add_overflow(r->unix_ms, since, &item->unix_ms))
         return -1;
     item->team = r->names[team];

@@ -55,6 +55,12 @@ static int file_fault(void *arg, tp_str text)
 
 /* ---- The ledger. */
 
+/* Whatever lies in a damaged file: nothing overflows, and a wrong sum stays wrong. */
+static int64_t clamp(int64_t n)
+{
+    return n == INT64_MIN ? INT64_MAX : n;
+}
+
 static sql_name *sum_of(sql_names *n, tp_str name) /* until the next one */
 {
     uint32_t i = sql_name_of(n, name);
@@ -74,10 +80,10 @@ static void check_item(verifying *v, int64_t seq, int64_t day, const sql_item *i
               STR_ARG(item->generation));
     int n = snprintf(name, sizeof(name), "%lld %.*s", (long long)day, STR_ARG(item->team));
     sql_name *sum = sum_of(&v->days, str_make(name, TP_MIN((size_t)n, sizeof(name) - 1)));
-    sum->sum += item->charged;
+    sql_sum(&sum->sum, item->charged);
     sum->entries += item->entries;
     if (item->key.len && item->key.len <= REGISTRY_ID)
-        sum_of(&v->keys, item->key)->sum += item->charged;
+        sql_sum(&sum_of(&v->keys, item->key)->sum, item->charged);
 }
 
 static void ledger_row(verifying *v, sqlite3_stmt *s)
@@ -116,7 +122,9 @@ static void seq_row(verifying *v, sqlite3_stmt *s)
               (long long)seq - 1);
     else if (seq < v->next_seq)
         fault(v, "ledger entry %lld is there twice", (long long)seq);
-    v->next_seq = TP_MAX(v->next_seq, seq + sqlite3_column_int64(s, 1));
+    int64_t end = seq;
+    sql_sum(&end, sqlite3_column_int64(s, 1));
+    v->next_seq = TP_MAX(v->next_seq, end);
     if (sqlite3_column_int(s, 2))
         v->out->entries++;
 }
@@ -128,13 +136,13 @@ static void day_row(verifying *v, sqlite3_stmt *s)
     int n = snprintf(name, sizeof(name), "%lld %.*s", (long long)sqlite3_column_int64(s, 0),
                      STR_ARG(team));
     sql_name *sum = sum_of(&v->days, str_make(name, TP_MIN((size_t)n, sizeof(name) - 1)));
-    sum->sum -= sqlite3_column_int64(s, 2);
-    sum->entries -= sqlite3_column_int64(s, 3);
+    sql_sum(&sum->sum, -clamp(sqlite3_column_int64(s, 2)));
+    sql_sum(&sum->entries, -clamp(sqlite3_column_int64(s, 3)));
 }
 
 static void spend_row(verifying *v, sqlite3_stmt *s)
 {
-    sum_of(&v->keys, sql_text(s, 0))->sum -= sqlite3_column_int64(s, 1);
+    sql_sum(&sum_of(&v->keys, sql_text(s, 0))->sum, -clamp(sqlite3_column_int64(s, 1)));
 }
 
 static void account_row(verifying *v, sqlite3_stmt *s)
@@ -251,9 +259,12 @@ static int check_record(void *arg, uint32_t at, const settle_record *r)
         return 0;
     if (!sql_ids_put(&v->stored, r->generation, &value))
         fault(v, "generation %.*s is stored twice", STR_ARG(r->generation));
-    if (!r->team.len || ledger_entries_of(r, e) == 0)
+    if (!sql_is_amount(r->hold_nano) || !sql_is_amount(r->charged_nano))
+        fault(v, "generation %.*s: held %lld and charged %lld, which are no amounts",
+              STR_ARG(r->generation), (long long)r->hold_nano, (long long)r->charged_nano);
+    else if (!r->team.len || ledger_entries_of(r, e) == 0)
         return 0;
-    if (!sql_ids_get(&v->settled, r->generation, &charged))
+    else if (!sql_ids_get(&v->settled, r->generation, &charged))
         fault(v, "generation %.*s has no entry in the ledger", STR_ARG(r->generation));
     else if ((int64_t)charged != r->charged_nano)
         fault(v, "generation %.*s: charged %lld nano-dollars, and settled with %lld",
