@@ -43,7 +43,7 @@ static void free_key(book *b, key_int *k)
 {
     if (k->own_windows)
         free(k->key.windows);
-    else
+    else if (b->windows)
         window_file_release(b->windows, k->key.windows);
     free((void *)(uintptr_t)atomic_load(&k->key.terms));
     free(atomic_load(&k->key.spend));
@@ -74,6 +74,8 @@ void book_free(book *b)
         next = r->next;
         free_retired(b, r);
     }
+    window_file_close(b->windows); /* first: what the keys that are there took stays taken */
+    b->windows = NULL;
     for (key_int *k = b->first, *next; k; k = next) {
         next = k->next;
         free_key(b, k);
@@ -88,7 +90,6 @@ void book_free(book *b)
     table_free(&b->by_lookup);
     table_free(&b->by_name);
     table_free(&b->teams);
-    window_file_close(b->windows);
     free(b->tiers);
     free(b->seen);
     pthread_mutex_destroy(&b->lock);

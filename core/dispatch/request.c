@@ -123,11 +123,20 @@ static int ask_manage(exchange *x)
     return STAY;
 }
 
+static int unknown_path(exchange *x)
+{
+    tp_str why = arena_printf(&x->mem, "Unknown path %.*s; see the API reference for what is "
+                                       "served.", STR_ARG(x->head->path));
+    return dispatch_fail(x, 404, STR_NONE, STR_NONE, why, STR("unknown_path"));
+}
+
 /* Who it is is known: now what is asked for. */
 static int admitted(exchange *x)
 {
     int next = ST_DONE;
     const http_head *h = x->head;
+    if (!x->route->kind)
+        return unknown_path(x);
     if (check_method(x, &next))
         return next;
     if (x->route->kind != WORLD_ENDPOINT) {
@@ -168,14 +177,14 @@ int dispatch_on_head(exchange *x, const dispatch_input *in)
     x->path = arena_str(&x->mem, x->head->path);
     x->route = world_route_find(x->world, x->head->path, &x->rest);
     if (!x->route) {
-        static const world_route nowhere;
-        world_route *r = arena_zalloc(&x->mem, sizeof(*r));
+        /* Under a surface it counts like any request, and is told the same: its limits. */
+        static const world_route nowhere = {.is_public = 1};
+        world_route *r = arena_dup(&x->mem, &nowhere, sizeof(nowhere));
         if (r)
             r->surface = surface_of(x->world, x->head->path);
         x->route = r ? r : &nowhere;
-        tp_str why = arena_printf(&x->mem, "Unknown path %.*s; see the API reference for what is "
-                                           "served.", STR_ARG(x->head->path));
-        return dispatch_fail(x, 404, STR_NONE, STR_NONE, why, STR("unknown_path"));
+        if (!x->route->surface)
+            return unknown_path(x);
     }
     int rc = admit_check(x->env->admit, x->world, x->route, x->head, x->peer, x->env->now, &x->who,
                          &e);
