@@ -607,6 +607,7 @@ static void good_store(fx *f)
 {
     int64_t balance, seq;
     registry_team t = {.id = STR("acme"), .active = 1, .billing = CONF_PREPAID};
+    f->flush_ms = 3600000; /* only when asked, so that each flush is one transaction */
     fx_open(f);
     assert_int_equal(f->port.registry.put_team(f->port.registry.self, &t, &f->err), 0);
     fx_grant(f, "acme", 1000, "a", &balance, &seq);
