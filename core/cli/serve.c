@@ -346,6 +346,8 @@ int cli_serve(int argc, char **argv)
     conf *first = conf_load(a.dir, &env, &err); /* for log and run_dir, which the rest stands on */
     int rc = first ? 0 : -1;
     if (rc == 0)
+        rc = server_check_descriptors(&err);
+    if (rc == 0)
         rc = make_run_dir(first, &err);
     if (rc == 0)
         rc = open_log(&a, first, &err);

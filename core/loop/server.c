@@ -165,8 +165,7 @@ static void on_accepted(void *arg, int fd, tls_context *tls)
     worker_give(best, fd, tls, refused);
 }
 
-/* Each client connection may need an upstream one. */
-static int set_limits(server *s, const conf_server *c, tp_error *err)
+static uint64_t descriptors_allowed(void)
 {
     struct rlimit r;
     if (getrlimit(RLIMIT_NOFILE, &r) != 0)
@@ -176,19 +175,30 @@ static int set_limits(server *s, const conf_server *c, tp_error *err)
         setrlimit(RLIMIT_NOFILE, &r);
         getrlimit(RLIMIT_NOFILE, &r);
     }
-    uint64_t descriptors = TP_MIN((uint64_t)r.rlim_cur, (uint64_t)1 << 21);
-    uint64_t reserve = TP_MIN((uint64_t)DESCRIPTORS_RESERVED, descriptors / 2);
-    uint64_t most = (descriptors - reserve) / 2;
-    if (c->max_connections > 0)
-        most = TP_MIN(most, (uint64_t)c->max_connections);
-    s->max_connections = (uint32_t)most;
-    s->max_refused = (uint32_t)TP_MIN(reserve / 4, (uint64_t)REFUSED_MAX);
+    return TP_MIN((uint64_t)r.rlim_cur, (uint64_t)1 << 21);
+}
+
+int server_check_descriptors(tp_error *err)
+{
+    uint64_t descriptors = descriptors_allowed();
     if (descriptors >= DESCRIPTORS_MIN)
         return 0;
     return tp_error_set(err, TP_ERROR_IO,
                         "only %u descriptors are allowed, and at least %u are needed: raise the "
                         "limit (ulimit -n)",
                         (unsigned)descriptors, DESCRIPTORS_MIN);
+}
+
+/* Each client connection may need an upstream one. */
+static void set_limits(server *s, const conf_server *c)
+{
+    uint64_t descriptors = descriptors_allowed();
+    uint64_t reserve = TP_MIN((uint64_t)DESCRIPTORS_RESERVED, descriptors / 2);
+    uint64_t most = (descriptors - reserve) / 2;
+    if (c->max_connections > 0)
+        most = TP_MIN(most, (uint64_t)c->max_connections);
+    s->max_connections = (uint32_t)most;
+    s->max_refused = (uint32_t)TP_MIN(reserve / 4, (uint64_t)REFUSED_MAX);
 }
 
 /* ---- Reload. */
@@ -244,7 +254,7 @@ static int reload(server *s, tp_error *err)
     world *old = s->current;
     s->current = next;
     world_unref(old);
-    (void)set_limits(s, is, err); /* it had enough at the start */
+    set_limits(s, is);
     if (s->ports->loaded)
         s->ports->loaded(s->ports->arg, next);
     log_line(s->log, LOG_INFO, "configuration %u is in force", next->serial);
@@ -473,7 +483,8 @@ int server_run(world *w_take, const server_ports *ports, const char *curl_module
     s->ports = ports;
     s->log = log;
     s->current = w_take;
-    int rc = set_limits(s, c, err);
+    int rc = server_check_descriptors(err);
+    set_limits(s, c);
     if (rc == 0 && uv_loop_init(&s->loop) != 0)
         rc = tp_error_set(err, TP_ERROR_IO, "cannot make an event loop: out of descriptors");
     if (rc != 0) {

@@ -44,6 +44,9 @@ typedef struct server_ports {
  * and admin socket; prints what it listens to through log. 0: ended cleanly. */
 int server_run(world *w_take, const server_ports *ports, const char *curl_module,
                const logger *log, tp_error *err);
+/* Are enough descriptors allowed to serve at all? Before anything is opened that needs one. 0, or
+ * TP_ERROR_IO with what to do. */
+int server_check_descriptors(tp_error *err);
 uint32_t server_workers(const conf_server *c); /* how many workers that configuration means */
 const worker_figures *server_figures(const server *s, uint32_t worker);
 uint32_t server_worker_count(const server *s);

@@ -6,6 +6,7 @@
 
 #define KEYS_A_TEAM 50000u /* most keys of one team */
 #define DEFAULT_PREFIX STR("tp_live_")
+#define DEFAULT_RATE 60 /* requests a minute, where no surface says another figure */
 
 static int is_admin_mount(const api_call *c)
 {
@@ -260,8 +261,17 @@ int api_keys_remove(api_call *c)
 /* ---- Terms, from what was given. A null is the default, as on creation. */
 typedef struct key_defaults {
     tp_str prefix, tier;
-    int64_t rate; /* -1: the tier's, or none */
+    int64_t rate; /* requests a minute of a key that no tier says anything of */
 } key_defaults;
+
+static int has_team_tier(api_call *c, tp_str id)
+{
+    book_enter(c->p->book);
+    const book_team *t = book_team_of(c->p->book, id);
+    int has = t && atomic_load_explicit(&t->terms, memory_order_acquire)->tier.len > 0;
+    book_leave(c->p->book);
+    return has;
+}
 
 static int64_t number_or(const api_value *v, int64_t none)
 {
@@ -282,7 +292,8 @@ static int read_terms(api_call *c, registry_key *k, const key_defaults *d, int i
     int moved =
         v[FIELD_TIER].given == 1 || (v[FIELD_TIER].given && k->limits.requests_per_minute < 0);
     if (v[FIELD_RATE_LIMIT].given || is_new || moved)
-        k->limits.requests_per_minute = number_or(&v[FIELD_RATE_LIMIT], k->tier.len ? -1 : d->rate);
+        k->limits.requests_per_minute = number_or(
+            &v[FIELD_RATE_LIMIT], k->tier.len || has_team_tier(c, k->team) ? -1 : d->rate);
     if (v[FIELD_TOKENS].given || is_new)
         k->limits.tokens_per_minute = number_or(&v[FIELD_TOKENS], -1);
     if (v[FIELD_CONCURRENCY].given || is_new)
@@ -330,16 +341,23 @@ static int prefix_fits(tp_str p)
     return p.len >= 2 && p.len <= SECRET_PREFIX && p.ptr[p.len - 1] == '_';
 }
 
-static void defaults_of(const conf_surface *s, key_defaults *d)
+/* Where no surface is named, that of the prefix tells how much is usual. */
+static int64_t usual_rate(const conf *cf, tp_str prefix)
 {
-    *d = (key_defaults){.prefix = DEFAULT_PREFIX, .rate = -1};
-    if (!s)
-        return;
-    if (s->key_prefix.len)
+    for (uint32_t i = 0; i < cf->surface_count; i++)
+        if (str_eq(cf->surfaces[i].key_prefix, prefix))
+            return cf->surfaces[i].key_limit;
+    return DEFAULT_RATE;
+}
+
+static void defaults_of(const conf *cf, const conf_surface *s, key_defaults *d)
+{
+    *d = (key_defaults){.prefix = DEFAULT_PREFIX};
+    if (s && s->key_prefix.len)
         d->prefix = s->key_prefix;
-    d->tier = s->key_tier;
-    if (s->key_limit > 0)
-        d->rate = s->key_limit;
+    if (s)
+        d->tier = s->key_tier;
+    d->rate = s ? s->key_limit : usual_rate(cf, d->prefix);
 }
 
 static int read_defaults(api_call *c, key_defaults *d)
@@ -353,10 +371,12 @@ static int read_defaults(api_call *c, key_defaults *d)
         return api_fail(c, 400, "invalid_value", "surface", "There is no surface '%.*s'%s.",
                         STR_ARG(name), api_guess_say(c, &g));
     }
-    defaults_of(s, d);
+    defaults_of(c->conf, s, d);
     if (!prefix.len)
         return 0;
     d->prefix = prefix;
+    if (!s)
+        d->rate = usual_rate(c->conf, prefix);
     return prefix_fits(prefix)
                ? 0
                : api_fail(c, 400, "invalid_value", "prefix",
@@ -488,7 +508,7 @@ int api_keys_change(api_call *c)
     key_defaults d;
     tp_error err = {0};
     int rc = find_changeable(c, &k);
-    defaults_of(c->surface, &d);
+    defaults_of(c->conf, c->surface, &d);
     rc = rc ? rc : read_terms(c, &k.k, &d, 0);
     if (rc)
         return rc;
