@@ -253,6 +253,13 @@ void book_set_credits(book_team *t, int64_t credited, int64_t used)
     atomic_store_explicit(&t->available, credited - used - held, memory_order_relaxed);
 }
 
+void book_add_credits(book_team *t, int64_t credited, int64_t used)
+{
+    atomic_fetch_add_explicit(&t->credited, credited, memory_order_relaxed);
+    atomic_fetch_add_explicit(&t->used, used, memory_order_relaxed);
+    atomic_fetch_add_explicit(&t->available, credited - used, memory_order_relaxed);
+}
+
 void book_credit(book_team *t, int64_t nano)
 {
     atomic_fetch_add_explicit(&t->credited, nano, memory_order_relaxed);

@@ -34,7 +34,7 @@ static int take_sums(void *arg, const registry_sums *s)
     book_enter(l->p->book);
     book_team *t = book_team_of(l->p->book, s->team);
     if (t)
-        book_set_credits(t, s->credited, s->used);
+        book_add_credits(t, s->credited_news, s->used_news);
     book_leave(l->p->book);
     if (!t)
         log_line(l->p->log, LOG_WARN,

@@ -16,6 +16,11 @@ typedef struct registry_sums { /* of one team's ledger, nano-dollars */
     int64_t credited;          /* grants, refunds, adjustments */
     int64_t used;              /* settled, positive */
     int64_t entries;
+    /* What of these sums is news: neither told by a load before nor stored by this process since.
+     * The first time: all of it; after another file was put in the store's place it may be negative.
+     * Memory is ahead of the file by what still lies in the journal, so a later load is added to it
+     * as news, and never put in its place. */
+    int64_t credited_news, used_news;
 } registry_sums;
 
 typedef struct registry_sink { /* takes rows; any answer but 0 ends the reading and is returned */

@@ -130,6 +130,7 @@ static void free_store(sql_store *s)
     pthread_cond_destroy(&s->work);
     pthread_mutex_destroy(&s->mutex);
     sql_batch_free(&s->batch);
+    sql_known_free(s);
     free(s->lanes);
     free(s->path);
     free(s);

@@ -258,6 +258,13 @@ typedef struct sql_file { /* which file it is, and as it was when it was looked 
     struct timespec mtime;
 } sql_file;
 
+typedef struct sql_known { /* of the accounts, what memory was told or told itself (sqlite_known.c) */
+    sql_names used, credited; /* sums by team; `entries` of used: the load that told it last */
+    sql_names granted;        /* by the commands of the transaction under way */
+    uint64_t *doubtful;       /* numbers of a batch whose commit failed, by lane; NULL: there is none */
+    int64_t loads;
+} sql_known;
+
 typedef struct sql_lane {
     uint64_t drained, given; /* stored; read in the batch under way */
 } sql_lane;
@@ -282,6 +289,7 @@ typedef struct sql_store {
     int spoiled;                 /* 1: the last failure was one of the file's content */
     int writes_wal;              /* 1: something was written since the last checkpoint */
     sql_batch batch;
+    sql_known known;             /* its sums also under the mutex: the first load is another thread's */
     sql_lane *lanes;
     uint32_t lane_count;
     store_tally *pending;        /* tallies that are not stored yet */
@@ -328,6 +336,20 @@ int sql_gather(sql_store *s);
 /* Stores the batch and what it says of the lanes, within the writer's transaction: 0, or -1. */
 int sql_batch_put(sql_store *s, int64_t now_ms);
 void sql_batch_release(sql_store *s); /* it is stored */
+
+/* The load of the registry, with what is news in its sums. At start, and from `reopened`: while
+ * nothing is written. */
+int sql_known_load(sql_store *s, sql_db *d, int64_t now_ms, const registry_sink *sink,
+                   tp_error *err);
+/* In a transaction: it grants this. begin forgets what one before it granted. */
+void sql_known_begin(sql_store *s);
+void sql_known_grant(sql_store *s, tp_str team, int64_t nano);
+void sql_known_stored(sql_store *s); /* the transaction: its batch, and what it granted */
+/* Its commit failed: whether the batch is stored all the same is seen when the file is open again
+ * and the lanes' numbers are loaded. */
+void sql_known_doubt(sql_store *s);
+void sql_known_resolve(sql_store *s);
+void sql_known_free(sql_store *s);
 
 void *sql_writer(void *store);
 /* Runs it on the writer's thread and waits. 0, what it answered, or TP_ERROR_IO. [any] */

@@ -115,7 +115,10 @@ typedef struct entering {
 static int run_add_entry(sql_store *s, void *arg)
 {
     entering *a = arg;
-    return sql_add_entry(&s->db, a->e, &a->balance, &a->seq);
+    int rc = sql_add_entry(&s->db, a->e, &a->balance, &a->seq);
+    if (rc == 0)
+        sql_known_grant(s, a->e->team, a->e->nano);
+    return rc;
 }
 
 static int add_entry(void *self, const ledger_entry *e, int64_t *balance, int64_t *seq,
@@ -241,7 +244,7 @@ static int load(void *self, int64_t now_ms, const registry_sink *sink, tp_error 
     uint32_t slot;
     if (read_begin(self, &d, &slot, err) < 0)
         return TP_ERROR_IO;
-    int rc = sql_load(&d, now_ms, sink, err);
+    int rc = sql_known_load(self, &d, now_ms, sink, err);
     read_end(self, &d, slot);
     return rc;
 }

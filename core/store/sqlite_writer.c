@@ -170,6 +170,7 @@ static int anything_given(const sql_store *s)
 
 static int write_all(sql_store *s, turn *t, int first)
 {
+    sql_known_begin(s);
     if (sql_exec(&s->db, "BEGIN IMMEDIATE") < 0 || sql_batch_put(s, sql_unix_ms()) < 0)
         return -1;
     if (first && ((s->pending && sql_add(&s->db, s->pending) < 0) || put_touches(s) < 0 ||
@@ -177,6 +178,10 @@ static int write_all(sql_store *s, turn *t, int first)
         return -1;
     int rc = sql_exec(&s->db, "COMMIT");
     t->uncertain = rc < 0 && first && t->commands;
+    if (rc < 0)
+        sql_known_doubt(s);
+    else
+        sql_known_stored(s);
     return rc;
 }
 
@@ -234,8 +239,10 @@ static int ready(sql_store *s, char *why, size_t room)
         return 0;
     if (sql_file_reopen(s, why, room) < 0)
         return -1;
-    if (sql_lanes_load(s) == 0 && (!s->replaced || sql_check_accounts(s) == 0))
+    if (sql_lanes_load(s) == 0 && (!s->replaced || sql_check_accounts(s) == 0)) {
+        sql_known_resolve(s);
         return 0;
+    }
     failed(s, why, room);
     return -1;
 }

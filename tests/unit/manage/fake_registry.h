@@ -213,6 +213,8 @@ static inline int fake_load(void *self, int64_t now_ms, const registry_sink *sin
                     s.credited += f->entries[k].nano;
                 s.entries++;
             }
+        s.credited_news = s.credited;
+        s.used_news = s.used;
         rc = again ? 0 : sink->sums(sink->arg, &s);
     }
     for (uint32_t i = 0; i < f->byok_count && !rc; i++)
