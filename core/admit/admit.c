@@ -247,7 +247,7 @@ int admit_check(const admit_env *env, const world *w, const world_route *r, cons
         return ADMIT_OK;
     if (!h->known[HTTP_H_AUTHORIZATION].ptr) {
         if (r->session && has_session(h))
-            return ADMIT_OK; /* the management endpoints know sessions, and count those that fail */
+            return ADMIT_OK; /* the management endpoints know sessions: see admit_no_session */
         return nobody(&a, STR("Missing API key. Send it as 'Authorization: Bearer <key>'."),
                       STR("invalid_api_key"));
     }
@@ -294,6 +294,13 @@ int admit_verified(const admit_env *env, const world *w, const world_route *r, i
     rc = admit_stored(&a, k); /* pins for itself */
     book_unpin(env->book, k);
     return rc;
+}
+
+int admit_no_session(const admit_env *env, const world *w, const world_route *r, tp_str address,
+                     tp_now now, admit_principal *who, profile_error *e)
+{
+    const asking a = {env, w, r, address, now, who, e};
+    return count_address(&a, NULL);
 }
 
 void admit_release(const admit_env *env, admit_principal *who, tp_now now)

@@ -58,6 +58,11 @@ tp_str admit_presented(const http_head *h);
 int admit_verified(const admit_env *env, const world *w, const world_route *r, int right,
                    tp_str presented, tp_str address, tp_now now, admit_principal *who,
                    profile_error *e);
+/* admit_check let a session's cookie pass as nobody, and the management endpoints do not know it: it
+ * counts for the address like any attempt without a valid key. ADMIT_OK and who->window; or
+ * ADMIT_REFUSED and *e (429). */
+int admit_no_session(const admit_env *env, const world *w, const world_route *r, tp_str address,
+                     tp_now now, admit_principal *who, profile_error *e);
 /* The exchange is over: unpins, counts down. What is still held is given back (cost 0). */
 void admit_release(const admit_env *env, admit_principal *who, tp_now now);
 

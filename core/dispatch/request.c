@@ -210,6 +210,12 @@ int dispatch_on_manage(exchange *x, const dispatch_input *in)
 int dispatch_on_managed(exchange *x, const dispatch_input *in)
 {
     dispatch_env *env = x->env;
+    profile_error e;
+    /* A cookie of no session: only the management endpoints could tell. */
+    if (in->code == 401 && !x->who.role &&
+        admit_no_session(env->admit, x->world, x->route, x->peer, env->now, &x->who, &e) !=
+            ADMIT_OK)
+        return refused(x, &e);
     int rc = plug_out_header(env->scratch, &env->client, STR("Content-Type"), str_of(in->what));
     for (uint32_t i = 0; i < in->header_count; i++)
         rc |= plug_out_header(env->scratch, &env->client, in->headers[i].name,
