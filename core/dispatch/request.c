@@ -446,9 +446,16 @@ static void keep_prompt(exchange *x)
     x->prompt = arena_str(&x->mem, str_make(body.ptr, n));
 }
 
+static int has_key(const void *arg, tp_str provider)
+{
+    const exchange *x = arg;
+    return x->who.byok_any && admit_byok(&x->who, provider, x->op.format) != NULL;
+}
+
 int dispatch_on_parsed(exchange *x, const dispatch_input *in)
 {
     profile_error e;
+    const route_customer by = {admit_policy(&x->who), has_key, x};
     (void)in;
     if (dispatch_call_failed(x))
         return plugin_refused(x, "The request is not one that this endpoint takes.");
@@ -462,8 +469,8 @@ int dispatch_on_parsed(exchange *x, const dispatch_input *in)
     x->asked = arena_str(&x->mem, x->op.model);
     x->streaming = (x->op.flags & TP_STREAM) != 0;
     if (admit_model(&x->who, x->op.model, &x->mem, &e) != 0 ||
-        route_candidates(x->world, x->route->surface, admit_policy(&x->who), &x->op, x->env->live,
-                         &x->req, &x->plan, &e))
+        route_candidates(x->world, x->route->surface, &by, &x->op, x->env->live, &x->req,
+                         &x->plan, &e))
         return dispatch_fail_with(x, &e);
     /* What parse emitted is the prompt; its bytes last for this run, and so does the question. */
     x->op.prompt =

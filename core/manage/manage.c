@@ -49,10 +49,12 @@ static int add_pair(buf *b, const char *name, tp_str value)
 }
 
 /* The deployment whose terms stand for the model: the first that can be used. */
-static const world_deployment *first_usable(const world_model *m)
+static const world_deployment *first_usable(const world_model *m, const admit_principal *who)
 {
     for (uint32_t i = 0; i < m->count; i++)
-        if (m->deployments[i].provider->usable)
+        if (m->deployments[i].provider->usable ||
+            (m->deployments[i].provider->keyless &&
+             admit_byok(who, m->deployments[i].provider->conf->name, STR("chat/openai"))))
             return &m->deployments[i];
     return NULL;
 }
@@ -120,7 +122,7 @@ static int list_models(const world *w, const admit_principal *who, buf *b)
     const char *comma = "";
     for (uint32_t i = 0; rc == 0 && i < w->model_count; i++) {
         const world_model *m = &w->models[i];
-        const world_deployment *d = first_usable(m);
+        const world_deployment *d = first_usable(m, who);
         if (!d || !admit_may_use(who, m->conf->id))
             continue;
         rc = buf_printf(b, "%s", comma);
@@ -152,7 +154,7 @@ static int one_model(const world *w, const world_route *r, tp_str rest, const ad
         return model_not_found(r, STR("(the name in the path is not readable)"), out);
     tp_str name = str_make(id, (size_t)n);
     const world_model *m = map_get(&w->model_by_name, name);
-    const world_deployment *d = m ? first_usable(m) : NULL;
+    const world_deployment *d = m ? first_usable(m, who) : NULL;
     if (!d || !(admit_may_use(who, m->conf->id) || admit_may_use(who, name)))
         return model_not_found(r, name, out);
     return add_model(&out->body, m, d);

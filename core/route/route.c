@@ -139,7 +139,13 @@ static void fill(tp_candidate *c, const world_deployment *d, route_table *live)
         c->error_permille = atomic_load_explicit(&l->error_permille, memory_order_relaxed);
 }
 
-int route_candidates(const world *w, const conf_surface *s, const conf_policy *policy,
+static int can_serve(const world_provider *p, const route_customer *by)
+{
+    return p->usable ||
+           (p->keyless && by && by->has_key && by->has_key(by->arg, p->conf->name));
+}
+
+int route_candidates(const world *w, const conf_surface *s, const route_customer *by,
                      const tp_operation *op, route_table *live, arena *a, route_plan *plan,
                      profile_error *e)
 {
@@ -154,6 +160,7 @@ int route_candidates(const world *w, const conf_surface *s, const conf_policy *p
     uint64_t needs = op->needs | (op->flags & TP_STREAM ? (uint64_t)CONF_CAP_STREAMING : 0);
     uint64_t lacking = 0;
 
+    const conf_policy *policy = by ? by->policy : NULL;
     uint32_t room = TP_MIN(count, ROUTE_MAX_CANDIDATES);
     plan->model = model;
     plan->strategy = model ? model->strategy : NULL;
@@ -163,7 +170,7 @@ int route_candidates(const world *w, const conf_surface *s, const conf_policy *p
         return out_of_memory(e);
     for (uint32_t i = 0; i < count && plan->candidate_count < room; i++) {
         const world_deployment *d = &all[i];
-        if (!d->provider->usable)
+        if (!can_serve(d->provider, by))
             continue;
         if (policy && !route_allowed(policy, op->model, d)) {
             denied = denied ? denied : d;

@@ -27,6 +27,14 @@ void route_live_started(route_live *l);
 /* failed: counts as an error of the upstream. first_token_us: -1 when none came. */
 void route_live_ended(route_live *l, int failed, int64_t first_token_us);
 
+typedef struct route_customer { /* who asks, as far as it decides where a request may go */
+    const conf_policy *policy; /* NULL: everything */
+    /* Has the customer a key of its own for this provider? Then one that has none of the gateway's
+     * will do. NULL: no. */
+    int (*has_key)(const void *arg, tp_str provider);
+    const void *arg;
+} route_customer;
+
 typedef struct route_plan {
     const world_model *model;           /* NULL: addressed as provider/model */
     const world_deployment **order;     /* arena; best first */
@@ -41,9 +49,9 @@ typedef struct route_plan {
  * (404, with the reasons), none that offers what the request needs (400, naming the capability),
  * out of memory (503). What a request needs is asked only of deployments that say what they offer:
  * those whose capabilities are more or less than the default, streaming alone. *plan is zeroed
- * first. policy (NULL: none) leaves out what the team may not use; when that leaves nothing: 403 in
- * the surface's words. */
-int route_candidates(const world *w, const conf_surface *s, const conf_policy *policy,
+ * first. The policy of by (NULL: nobody in particular) leaves out what the team may not use; when
+ * that leaves nothing: 403 in the surface's words. */
+int route_candidates(const world *w, const conf_surface *s, const route_customer *by,
                      const tp_operation *op, route_table *live, arena *a, route_plan *plan,
                      profile_error *e);
 /* Takes the strategy's answer (count 0 or status < 0: -1, 500 in *e) into plan->order, cut to max.

@@ -64,6 +64,20 @@ static int create(world_build *b, const use *u, const plug_instance **out)
     return 0;
 }
 
+/* Without a key of the gateway's own, customers' keys may do. What is dormant may be half-written,
+ * so that it cannot be made is no error. */
+static void build_keyless(world_build *b, world_provider *wp, use *u)
+{
+    const conf_provider *p = wp->conf;
+    tp_error ignored = {0};
+    world_build quiet = *b;
+    quiet.err = &ignored;
+    if (!p->base_url.len || !plugin_path(b->w->conf, p->plugin, &b->w->mem, &u->path) ||
+        world_origin(&wp->origin, p->base_url, p, &b->w->mem, &ignored) < 0)
+        return;
+    wp->keyless = create(&quiet, u, &wp->plugin) == 0;
+}
+
 static int build_providers(world_build *b)
 {
     world *w = b->w;
@@ -83,6 +97,8 @@ static int build_providers(world_build *b)
                               "provider '%.*s': %s", STR_ARG(p->name), why.text);
         use u = {"provider",  PLUG_KIND_PROVIDER, p->name,          STR_NONE,
                  &p->options, &p->place,          &p->options_place};
+        if (p->enabled && p->dormant)
+            build_keyless(b, wp, &u);
         if (!wanted || !plugin_path(c, p->plugin, &w->mem, &u.path))
             continue;
         if (create(b, &u, &wp->plugin) < 0)

@@ -14,7 +14,9 @@ typedef struct world_provider {
     const conf_provider *conf;
     const plug_instance *plugin; /* owned by the world; NULL: not usable */
     up_origin origin;            /* host.len 0: it has no base_url (local replies only) */
-    int32_t usable, reserved;    /* enabled, not dormant, plugin there */
+    int32_t usable;              /* enabled, not dormant, plugin there */
+    int32_t keyless;             /* dormant for want of a key, but else ready: usable for customers
+                                    who have a key of their own */
 } world_provider;
 
 typedef struct world_deployment {

@@ -37,7 +37,8 @@ static int plan(pf *p, const char *model, uint64_t needs, const conf_surface *s,
 {
     tp_operation op = {.model = str_of(model), .needs = needs};
     p->e = (profile_error){0};
-    return route_candidates(p->w, s, policy, &op, NULL, &p->mem, &p->plan, &p->e);
+    const route_customer by = {policy, NULL, NULL};
+    return route_candidates(p->w, s, &by, &op, NULL, &p->mem, &p->plan, &p->e);
 }
 
 /* The deployments that are left, in order: "far/l/1 near/l2"; "-" and the error's code for none. */
