@@ -10,6 +10,7 @@
 
 /* "Turn" */
 #define APPLICATION_ID 0x5475726e
+#define SHORTEST 512 /* bytes of a database */
 #define NEWEST ((int64_t)TP_COUNT(migrations))
 
 static int is_damage(int code)
@@ -195,6 +196,20 @@ static int make_file(const char *path, tp_error *err)
     return 0;
 }
 
+/* SQLite takes a file that is shorter than any page for an empty one and makes a database of it,
+ * and an empty one is only right where a store is to be made: elsewhere it is what is left of one. */
+static int check_size(const char *path, int may_be_empty, sql_found *found, tp_error *err)
+{
+    struct stat st;
+    if (stat(path, &st) < 0 || st.st_size >= SHORTEST || (st.st_size == 0 && may_be_empty))
+        return 0;
+    found->damaged = 1;
+    return tp_error_set(err, TP_ERROR_IO,
+                        "store %s: the file is damaged or no database of this gateway (%lld bytes); "
+                        "restore it from a backup, or move it away and a new one is made",
+                        path, (long long)st.st_size);
+}
+
 int sql_open(sql_db *d, const char *path, int flags, sql_found *found, tp_error *err)
 {
     *d = (sql_db){0};
@@ -202,7 +217,8 @@ int sql_open(sql_db *d, const char *path, int flags, sql_found *found, tp_error 
     /* Only the process's first connection can set this; for later ones it stays
      * as it is. */
     sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
-    if (flags & SQL_MAKE && make_file(path, err) < 0)
+    if ((flags & SQL_MAKE && make_file(path, err) < 0) ||
+        check_size(path, flags & SQL_MAKE, found, err) < 0)
         return TP_ERROR_IO;
     if (connect(d, path, SQLITE_OPEN_READWRITE, err) < 0)
         return TP_ERROR_IO;

@@ -203,6 +203,16 @@ static void damaged_files_are_refused(void **state)
     assert_non_null(strstr(f->err.text, f->path));
     assert_non_null(strstr(f->err.text, "damaged or no database"));
     assert_non_null(strstr(f->err.text, "restore it from a backup"));
+
+    out = fopen(f->path, "w"); /* too short to be any database: SQLite would begin one in it */
+    fputs("x", out);
+    fclose(out);
+    f->err = (tp_error){0};
+    assert_int_equal(open_at(f, f->path, 0, &f->port), TP_ERROR_IO);
+    assert_non_null(strstr(f->err.text, "damaged or no database"));
+    struct stat one;
+    assert_int_equal(stat(f->path, &one), 0);
+    assert_int_equal(one.st_size, 1);
     unlink(f->path);
 
     open_store(f, 0); /* a good one, with a page overwritten */
