@@ -551,6 +551,25 @@ def test_byok_fee(upstreams):
         gw.verify()
 
 
+def test_byok_where_the_gateway_has_no_key(upstreams):
+    """A provider that is dormant for want of a key serves those who bring one, and nobody else."""
+    dormant = openai(upstreams.url, api_key={"env": "NOBODY_HAS_SET_THIS"})
+    with Governed(providers={"own": dormant}, models={"byok": priced("own", PRICE)}) as gw:
+        gw.team("owner")
+        gw.api("PUT", "teams/owner/byok/own", {"key": "sk-customer-0001"})
+        key, other = gw.key(team="owner")["key"], gw.key()["key"]
+        upstreams.requests.clear()
+        assert gw.chat(key, "byok").status == 200
+        assert sent_keys(upstreams) == ["Bearer sk-customer-0001"]
+        assert gw.chat(other, "byok").status == 404 and not upstreams.requests
+
+        def listed(k):
+            return {m["id"] for m in gw.ask("GET", "/v1/models", key=k).json()["data"]}
+        assert "byok" in listed(key) and "byok" not in listed(other)
+        gw.api("DELETE", "teams/owner/byok/own")
+        assert gw.chat(key, "byok").status == 404 and not upstreams.requests
+
+
 # ---- The documents' own examples, pasted.
 
 AIROUTER = {
