@@ -83,8 +83,8 @@ class Granter:
 
 
 class Rounds:
-    def __init__(self, bank, seed, seconds, connections, prompt_bytes):
-        self.bank, self.seconds, self.connections = bank, seconds, connections
+    def __init__(self, bank, seed, seconds, connections, prompt_bytes, grants):
+        self.bank, self.seconds, self.connections, self.grants = bank, seconds, connections, grants
         self.random = random.Random(seed)
         self.whole = {}
         self.cut = self.more = 0
@@ -100,10 +100,12 @@ class Rounds:
         began = time.time()
         load = Load(self.bank.port, self.bank.key, self.requests, self.connections,
                     abort=0.2, seed=self.random.random(), retry=True).start()
-        self.granter.start(n)
+        if self.grants:
+            self.granter.start(n)
         time.sleep(self.random.uniform(0.2, 1.0) * self.seconds)
         self.bank.kill()
-        self.granter.stop()
+        if self.grants:
+            self.granter.stop()
         load.retry = False
         load.stop()
         self.take(load)
@@ -163,8 +165,9 @@ class Rounds:
 
 
 def rounds(count, seconds=1.0, seed=None, connections=16, workers=2, prompt_bytes=0, flush_ms=100,
-           say=lambda text: None):
-    """Runs them; answers the Rounds, whose figures tell what happened. AssertionError otherwise."""
+           grants=True, say=lambda text: None):
+    """Runs them; answers the Rounds, whose figures tell what happened. AssertionError otherwise.
+    grants: some go on beside the load; each wakes the store's writer."""
     seed = random.randrange(1 << 32) if seed is None else seed
     tmp = pathlib.Path(tempfile.mkdtemp(prefix="turnpike-kill-"))
     store = {"journal_bytes": LANE_BYTES, "flush_ms": flush_ms}
@@ -172,7 +175,7 @@ def rounds(count, seconds=1.0, seed=None, connections=16, workers=2, prompt_byte
         store |= {"prompts": True, "prompt_bytes": prompt_bytes}
     say(f"seed {seed}")
     with Mock(tmp, "--no-last") as mock, Bank(mock, workers=workers, store=store) as bank:
-        r = Rounds(bank, seed, seconds, connections, prompt_bytes)
+        r = Rounds(bank, seed, seconds, connections, prompt_bytes, grants)
         for n in range(1, count + 1):
             before = len(r.whole)
             r.run(n)
