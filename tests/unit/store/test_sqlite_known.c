@@ -38,7 +38,7 @@ static void grant(fx *f, const char *team, int64_t nano)
 
 static void copy(const char *from, const char *to)
 {
-    char command[400];
+    char command[1000];
     snprintf(command, sizeof(command), "cp '%s' '%s.new' && mv '%s.new' '%s'", from, to, to, to);
     assert_int_equal(system(command), 0);
 }
