@@ -66,6 +66,12 @@ int api_not_found(api_call *c, const char *what, tp_str name)
     return api_fail(c, 404, "not_found", NULL, "There is no %s '%.*s'.", what, STR_ARG(shown));
 }
 
+int api_bad_cursor(api_call *c)
+{
+    return api_fail(c, 400, "invalid_value", "cursor",
+                    "'cursor' must be what 'next' of the page before said.");
+}
+
 void api_guess_offer(api_guess *g, tp_str name)
 {
     unsigned d = str_distance(g->wanted, name);

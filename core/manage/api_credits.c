@@ -178,6 +178,8 @@ int api_ledger_list(api_call *c)
     int rc = store->ledger(store->self, &q, write_entry, &o, next, &err);
     if (o.rc)
         return -1;
+    if (rc == TP_ERROR_NOT_FOUND)
+        return api_bad_cursor(c);
     if (rc != 0)
         return api_store_down(c, &err);
     api_close(&o, ']');

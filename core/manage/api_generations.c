@@ -203,6 +203,8 @@ int api_generations_list(api_call *c)
     int rc = store->generations(store->self, &q, row_of, &g, next, &err);
     if (g.o.rc)
         return -1;
+    if (rc == TP_ERROR_NOT_FOUND)
+        return api_bad_cursor(c);
     if (rc != 0)
         return api_store_down(c, &err);
     api_close(&g.o, ']');

@@ -132,8 +132,7 @@ static int cursor_of(api_call *c, int64_t *created, tp_str *id)
     if (!c->v[FIELD_CURSOR].given)
         return 0;
     if (dot >= s.len || str_to_i64(str_make(s.ptr, dot), created) < 0)
-        return api_fail(c, 400, "invalid_value", "cursor",
-                        "'cursor' must be what 'next' of the page before said.");
+        return api_bad_cursor(c);
     *id = str_skip(s, dot + 1);
     return 0;
 }

@@ -122,6 +122,7 @@ int api_fail(api_call *c, int32_t status, const char *code, const char *param, c
 int api_store_down(api_call *c, const tp_error *err); /* 503, with Retry-After */
 int api_nobody(api_call *c);                          /* 401 */
 int api_not_found(api_call *c, const char *what, tp_str name);
+int api_bad_cursor(api_call *c);                      /* 400 */
 /* "; did you mean 'x'?" for the nearest of the names, or "". Each name is offered in turn. */
 typedef struct api_guess {
     tp_str wanted, best;
