@@ -168,6 +168,8 @@ static int settle(void *arg, uint32_t worker, exchange *x, settle_record *r)
     r->charged_nano = admit_settle(&x->who, owed, tokens_of(&r->used), x->env->now);
     if (!owes(x))
         r->hold_nano = r->charged_nano = 0;
+    if (!x->world->conf->store.generations)
+        r->flags |= SETTLE_UNKEPT;
     counters_add(&a->sinks[worker].count->charged_nano, r->charged_nano);
     if (x->journal_bytes)
         TP_MUST(j->append(j->self, worker, r, x->journal_bytes) == 0);

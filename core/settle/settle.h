@@ -29,8 +29,9 @@ typedef struct settle_record { /* strings are borrowed for the call that takes i
     int64_t baseline_nano;  /* the same usage at the baseline model's prices; -1: none configured */
 } settle_record;
 enum { SETTLE_BYOK = 1,      /* on the customer's own provider key */
-       SETTLE_ESTIMATED = 2  /* the usage is estimated: the reply was cut off before the upstream
-                                said it */ };
+       SETTLE_ESTIMATED = 2, /* the usage is estimated: the reply was cut off before the upstream
+                                said it */
+       SETTLE_UNKEPT = 4     /* for the ledger alone: no record of the generation is kept */ };
 /* Cost of a usage at a deployment's prices, in nano-dollars, rounded once; a class without a price
  * of its own takes: cache_read, cache_write -> prompt; reasoning -> completion; others -> 0. A
  * price a "request" is charged once where any usage is known, unless the usage counts requests

@@ -11,7 +11,7 @@
 void sql_batch_clear(sql_batch *b)
 {
     b->records.len = b->items.len = b->rejects.len = 0;
-    b->count = b->item_count = b->reject_count = 0;
+    b->count = b->item_count = b->reject_count = b->unkept = 0;
     b->entries = 0;
     sql_names_clear(&b->teams);
     sql_names_clear(&b->keys);
@@ -59,6 +59,22 @@ static void add_spent(sql_batch *b, const settle_record *r)
     sql_sum(&b->spend.list[i].sum, r->charged_nano);
 }
 
+/* A generation's record, for its segment. */
+static void keep(sql_batch *b, const settle_record *r, const unsigned char *p, size_t n)
+{
+    int64_t id_ms = profile_reply_id_ms(r->generation);
+    if (b->count == 0)
+        b->first_ms = b->last_ms = r->unix_ms;
+    span(b, r->unix_ms);
+    if (id_ms >= 0)
+        span(b, id_ms);
+    unsigned char *to = sql_more(&b->records, n + 4);
+    le_put32(to, (uint32_t)n);
+    memcpy(to + 4, p, n);
+    b->records.len += n + 4;
+    b->count++;
+}
+
 void sql_batch_add(sql_batch *b, uint32_t lane, uint64_t seq, const unsigned char *p, size_t n,
                    const sql_ids *seen)
 {
@@ -71,17 +87,10 @@ void sql_batch_add(sql_batch *b, uint32_t lane, uint64_t seq, const unsigned cha
     }
     if (seen && r.generation.len && sql_ids_get(seen, r.generation, &value))
         return;
-    int64_t id_ms = profile_reply_id_ms(r.generation);
-    if (b->count == 0)
-        b->first_ms = b->last_ms = r.unix_ms;
-    span(b, r.unix_ms);
-    if (id_ms >= 0)
-        span(b, id_ms);
-    unsigned char *to = sql_more(&b->records, n + 4);
-    le_put32(to, (uint32_t)n);
-    memcpy(to + 4, p, n);
-    b->records.len += n + 4;
-    b->count++;
+    if (r.flags & SETTLE_UNKEPT)
+        b->unkept++;
+    else
+        keep(b, &r, p, n);
     sql_item_add(b, &r);
     add_spent(b, &r);
 }

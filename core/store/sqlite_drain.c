@@ -132,7 +132,7 @@ static void drained(sql_store *s)
 {
     for (uint32_t i = 0; i < s->lane_count; i++)
         s->lanes[i].drained = s->lanes[i].given;
-    atomic_fetch_add(&s->drained_records, s->batch.count);
+    atomic_fetch_add(&s->drained_records, s->batch.count + s->batch.unkept);
 }
 
 void sql_batch_release(sql_store *s)

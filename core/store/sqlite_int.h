@@ -147,6 +147,7 @@ typedef struct sql_batch {
     sql_bytes items;            /* of the ledger, see sqlite_ledger.c */
     sql_names teams, keys, prices, spend;
     uint32_t count, item_count;
+    uint32_t unkept;            /* records that only the ledger needs: beside count */
     int64_t entries;            /* of the ledger, that the items stand for */
     int64_t first_ms, last_ms;  /* of the records' and their ids' times */
     int64_t item_first_ms, item_last_ms, item_ms; /* item_ms: of the last one */

@@ -115,14 +115,19 @@ int sql_generation(sql_db *d, tp_str id, int (*row)(void *arg, const settle_reco
     return f.found ? f.answer : TP_ERROR_NOT_FOUND;
 }
 
-/* ---- Pages, newest first. */
+/* ---- Pages, newest first: segments by their ids, the records of one by their times, for
+ * they lie in it lane by lane. */
 
+typedef struct page_place {
+    int64_t ms;  /* of the record */
+    uint32_t at; /* where it begins in the segment's data */
+} page_place;
 typedef struct paging {
     const registry_query *q;
     int (*row)(void *arg, const settle_record *r);
     void *arg;
     uint32_t given, below; /* below: of this segment, only records before this place */
-    uint32_t *at;          /* places in the segment's data */
+    page_place *places;    /* in the order of their times */
     size_t count, cap;
     int64_t id;    /* of the segment last looked at */
     uint32_t rest; /* of its records, those before this place are the next page's */
@@ -145,33 +150,52 @@ static int wanted(const registry_query *q, const settle_record *r)
            (is_or_any(q->model, r->model_asked) || is_or_any(q->model, r->model_served));
 }
 
-/* Where each record begins: 0, or -1: damaged. */
-static int places(paging *p, tp_str data)
+static int by_time(const void *a, const void *b)
 {
-    p->count = 0;
-    for (size_t at = 0; at < data.len;) {
-        size_t left = data.len - at;
-        size_t n = left >= 4 ? le_get32((const unsigned char *)data.ptr + at) : 0;
-        if (n == 0 || n > left - 4)
-            return -1;
-        if (p->count == p->cap) {
-            p->cap = p->cap ? p->cap * 2 : 256;
-            p->at = tp_xrealloc(p->at, p->cap * sizeof(*p->at));
-        }
-        p->at[p->count++] = (uint32_t)at;
-        at += n + 4;
+    const page_place *x = a, *y = b;
+    if (x->ms != y->ms)
+        return x->ms < y->ms ? -1 : 1;
+    return x->at < y->at ? -1 : x->at > y->at;
+}
+
+static int add_place(paging *p, const unsigned char *data, size_t at, size_t n)
+{
+    settle_record r;
+    if (!ledger_decode(data + at + 4, n, &r))
+        return -1;
+    if (p->count == p->cap) {
+        p->cap = p->cap ? p->cap * 2 : 256;
+        p->places = tp_xrealloc(p->places, p->cap * sizeof(*p->places));
     }
+    p->places[p->count++] = (page_place){r.unix_ms, (uint32_t)at};
     return 0;
 }
 
-/* The records of a segment, from its end. 0: go on; 1: the page is full or row
+/* Where each record begins: 0, or -1: damaged. */
+static int places(paging *p, tp_str data)
+{
+    const unsigned char *bytes = (const unsigned char *)data.ptr;
+    p->count = 0;
+    for (size_t at = 0; at < data.len;) {
+        size_t left = data.len - at;
+        size_t n = left >= 4 ? le_get32(bytes + at) : 0;
+        if (n == 0 || n > left - 4 || add_place(p, bytes, at, n) < 0)
+            return -1;
+        at += n + 4;
+    }
+    if (p->count > 1)
+        qsort(p->places, p->count, sizeof(*p->places), by_time);
+    return 0;
+}
+
+/* The records of a segment, newest first. 0: go on; 1: the page is full or row
  * answered; -1. */
 static int page_segment(paging *p, tp_str data)
 {
     if (data.len > UINT32_MAX || places(p, data) < 0)
         return -1;
     for (size_t i = TP_MIN(p->count, (size_t)p->below); i-- > 0;) {
-        const unsigned char *at = (const unsigned char *)data.ptr + p->at[i];
+        const unsigned char *at = (const unsigned char *)data.ptr + p->places[i].at;
         settle_record r;
         if (!ledger_decode(at + 4, le_get32(at), &r))
             return -1;
@@ -247,7 +271,7 @@ int sql_generations(sql_db *d, const registry_query *q,
         p.below = place;
     }
     int rc = page(d, &p, from, before);
-    free(p.at);
+    free(p.places);
     if (rc < 0)
         return sql_cannot(d, "generations cannot be read (`turnpike ledger verify` says more)",
                           err);

@@ -274,7 +274,7 @@ static int turn_round(sql_store *s, turn *t, char *why, size_t room)
     most = s->journal ? (journal_pending(s->journal, &capacity), capacity) : 0;
     for (size_t written = 0; more; first = 0) {
         more = sql_gather(s);
-        written += s->batch.records.len;
+        written += s->batch.records.len + s->batch.items.len;
         if ((first && (s->pending || s->touching || t->commands)) || anything_given(s)) {
             if (transaction(s, t, first, why, room) < 0)
                 return -1;
