@@ -1,9 +1,9 @@
 """A gateway whose requests are paid for, and its books: what must be true of them at any moment.
 
     with Bank(mock) as bank:
-        load = Load(bank.port, bank.key, BANK_MODELS)
+        load = Load(bank.port, bank.key, bodies()).start()
         ...
-        Books(bank).check(load.whole)
+        Books(bank).check_settles(load.stop().whole)
 """
 import json
 import pathlib
@@ -71,7 +71,7 @@ class Bank(Gateway):
         self.run_dir = self.dir / "run"
         self.store = pathlib.Path(self.doc["store"].get("path", self.run_dir / "turnpike.db"))
         self.starts = 0
-        self.key = None
+        self.key = self.manager = None
 
     # ---- Life.
 
@@ -94,10 +94,11 @@ class Bank(Gateway):
         self.api("POST", "/admin/teams", {"id": TEAM, "billing": "prepaid"}, 201)
         self.api("POST", f"/admin/teams/{TEAM}/credits", {"amount": GRANT, "note": "the first"}, 201)
         self.key = self.make_key("load")
+        self.manager = self.make_key("manager", role="management")
 
-    def make_key(self, name):
-        return self.api("POST", "/admin/keys", {"team": TEAM, "name": name, "rate_limit": 16_000_000},
-                        201)["key"]
+    def make_key(self, name, **more):
+        return self.api("POST", "/admin/keys", {"team": TEAM, "name": name, "rate_limit": 16_000_000,
+                                                **more}, 201)["key"]
 
     def kill(self):
         """kill -9, and waits for its end."""
