@@ -10,7 +10,7 @@
 
 void sql_batch_clear(sql_batch *b)
 {
-    b->records.len = b->items.len = b->rejects.len = 0;
+    b->records.len = b->last.len = b->items.len = b->rejects.len = 0;
     b->count = b->item_count = b->reject_count = b->unkept = 0;
     b->entries = 0;
     sql_names_clear(&b->teams);
@@ -22,6 +22,7 @@ void sql_batch_clear(sql_batch *b)
 void sql_batch_free(sql_batch *b)
 {
     free(b->records.ptr);
+    free(b->last.ptr);
     free(b->items.ptr);
     free(b->rejects.ptr);
     sql_names_free(&b->teams);
@@ -68,10 +69,7 @@ static void keep(sql_batch *b, const settle_record *r, const unsigned char *p, s
     span(b, r->unix_ms);
     if (id_ms >= 0)
         span(b, id_ms);
-    unsigned char *to = sql_more(&b->records, n + 4);
-    le_put32(to, (uint32_t)n);
-    memcpy(to + 4, p, n);
-    b->records.len += n + 4;
+    sql_pack(&b->records, &b->last, p, n);
     b->count++;
 }
 

@@ -143,7 +143,7 @@ void sql_ids_free(sql_ids *s);
 
 /* ---- A batch: records on their way from lanes to rows. */
 typedef struct sql_batch {
-    sql_bytes records;          /* each with its length, 32 bits little-endian, before it */
+    sql_bytes records, last;    /* packed (sql_pack); the last one as it came */
     sql_bytes items;            /* of the ledger, see sqlite_ledger.c */
     sql_names teams, keys, prices, spend;
     uint32_t count, item_count;
@@ -167,6 +167,12 @@ int sql_batch_store(sql_db *d, const sql_batch *b, int64_t now_ms);
 int64_t sql_month_of(int64_t day);
 
 /* ---- Generations: segments. */
+/* Appends a record to packed ones (to->len 0: there is none yet); *last: the one before it, made
+ * this one. */
+void sql_pack(sql_bytes *to, sql_bytes *last, const unsigned char *p, size_t n);
+/* Packed records -> each with its length, 32 bits little-endian, before it. Any bytes are safe.
+ * 0; or -1: damaged, *out is what could be read before. */
+int sql_unpack(tp_str data, sql_bytes *out);
 /* Records of a segment can be older than its id says by this much; those of older ones are named in
  * segment_late. */
 #define SQL_LATE_MS INT64_C(600000)

@@ -1,5 +1,4 @@
-/* Segments of generations: the records of one transaction, back to back in one
- * row. */
+/* Segments of generations: the records of one transaction, packed in one row. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -41,20 +40,16 @@ int sql_segment_store(sql_db *d, const sql_batch *b, int64_t now_ms)
 int sql_segment_each(tp_str data, int (*each)(void *arg, uint32_t at, const settle_record *r),
                      void *arg)
 {
-    const unsigned char *p = (const unsigned char *)data.ptr;
+    sql_bytes raw = {0};
     settle_record r;
-    uint32_t at = 0;
-    for (size_t left = data.len; left;) {
-        size_t n = left >= 4 ? le_get32(p) : 0;
-        if (n == 0 || n > left - 4 || !ledger_decode(p + 4, n, &r))
-            return -1;
-        int rc = each(arg, at++, &r);
-        if (rc)
-            return rc;
-        p += n + 4;
-        left -= n + 4;
+    uint32_t place = 0;
+    int damaged = sql_unpack(data, &raw), rc = 0;
+    for (size_t at = 0, n; at < raw.len && rc == 0; at += n + 4) {
+        n = le_get32(raw.ptr + at);
+        rc = ledger_decode(raw.ptr + at + 4, n, &r) ? each(arg, place++, &r) : -1;
     }
-    return 0;
+    free(raw.ptr);
+    return rc ? rc : damaged;
 }
 
 /* ---- One by its id. */
@@ -115,18 +110,19 @@ int sql_generation(sql_db *d, tp_str id, int (*row)(void *arg, const settle_reco
     return f.found ? f.answer : TP_ERROR_NOT_FOUND;
 }
 
-/* ---- Pages, newest first: segments by their ids, the records of one by their times, for
- * they lie in it lane by lane. */
+/* ---- Pages, newest first: segments by their ids, the records of one by their times, for they lie in
+ * it lane by lane. */
 
 typedef struct page_place {
     int64_t ms;  /* of the record */
-    uint32_t at; /* where it begins in the segment's data */
+    uint32_t at; /* where it begins in raw */
 } page_place;
 typedef struct paging {
     const registry_query *q;
     int (*row)(void *arg, const settle_record *r);
     void *arg;
     uint32_t given, below; /* below: of this segment, only records before this place */
+    sql_bytes raw;         /* the segment's records, unpacked */
     page_place *places;    /* in the order of their times */
     size_t count, cap;
     int64_t id;    /* of the segment last looked at */
@@ -174,12 +170,12 @@ static int add_place(paging *p, const unsigned char *data, size_t at, size_t n)
 /* Where each record begins: 0, or -1: damaged. */
 static int places(paging *p, tp_str data)
 {
-    const unsigned char *bytes = (const unsigned char *)data.ptr;
     p->count = 0;
-    for (size_t at = 0; at < data.len;) {
-        size_t left = data.len - at;
-        size_t n = left >= 4 ? le_get32(bytes + at) : 0;
-        if (n == 0 || n > left - 4 || add_place(p, bytes, at, n) < 0)
+    if (sql_unpack(data, &p->raw) < 0)
+        return -1;
+    for (size_t at = 0; at < p->raw.len;) {
+        size_t n = le_get32(p->raw.ptr + at);
+        if (add_place(p, p->raw.ptr, at, n) < 0)
             return -1;
         at += n + 4;
     }
@@ -192,10 +188,10 @@ static int places(paging *p, tp_str data)
  * answered; -1. */
 static int page_segment(paging *p, tp_str data)
 {
-    if (data.len > UINT32_MAX || places(p, data) < 0)
+    if (places(p, data) < 0)
         return -1;
     for (size_t i = TP_MIN(p->count, (size_t)p->below); i-- > 0;) {
-        const unsigned char *at = (const unsigned char *)data.ptr + p->places[i].at;
+        const unsigned char *at = p->raw.ptr + p->places[i].at;
         settle_record r;
         if (!ledger_decode(at + 4, le_get32(at), &r))
             return -1;
@@ -240,7 +236,7 @@ static int page(sql_db *d, paging *p, int64_t from_id, int64_t before_id)
             p->below = UINT32_MAX;
         p->id = id;
         stop = page_segment(p, data);
-        read += (int64_t)data.len;
+        read += (int64_t)p->raw.len;
         if (stop < 0)
             rc = SQLITE_CORRUPT;
         else if (!stop && read > PAGE_BYTES)
@@ -272,6 +268,7 @@ int sql_generations(sql_db *d, const registry_query *q,
     }
     int rc = page(d, &p, from, before);
     free(p.places);
+    free(p.raw.ptr);
     if (rc < 0)
         return sql_cannot(d, "generations cannot be read (`turnpike ledger verify` says more)",
                           err);
