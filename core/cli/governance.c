@@ -1,6 +1,7 @@
 #include "cli/governance.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "base/str.h"
@@ -142,8 +143,48 @@ void governance_prices(governance *g, const world *w, int64_t now_ms)
     buf_free(&b);
 }
 
+typedef struct touching {
+    tp_str *ids;
+    int64_t *used_ms, since_ms, newest_ms;
+    uint32_t count, room;
+} touching;
+
+static int add_touched(void *arg, book_key *k)
+{
+    touching *t = arg;
+    int64_t used = atomic_load_explicit(&k->last_used_ms, memory_order_relaxed);
+    const key_terms *terms = atomic_load_explicit(&k->terms, memory_order_acquire);
+    if (used <= t->since_ms || terms->fixed)
+        return 0;
+    if (t->count == t->room) {
+        t->room = t->room ? t->room * 2 : 64;
+        t->ids = tp_xrealloc(t->ids, t->room * sizeof(*t->ids));
+        t->used_ms = tp_xrealloc(t->used_ms, t->room * sizeof(*t->used_ms));
+    }
+    t->ids[t->count] = k->id;
+    t->used_ms[t->count++] = used;
+    t->newest_ms = TP_MAX(t->newest_ms, used);
+    return 0;
+}
+
+void governance_touch(governance *g)
+{
+    const registry_port *r = &g->store.registry;
+    tp_error err = {0};
+    touching t = {.since_ms = g->touched_ms, .newest_ms = g->touched_ms};
+    book_enter(g->book); /* the ids are the keys' own: they stay while no change is made */
+    book_each_key(g->book, add_touched, &t);
+    if (t.count == 0 || r->touch_keys(r->self, t.ids, t.used_ms, t.count, &err) == 0)
+        g->touched_ms = t.newest_ms;
+    book_leave(g->book);
+    free(t.ids);
+    free(t.used_ms);
+}
+
 void governance_close(governance *g)
 {
+    if (g->has_store && g->book && g->addresses)
+        governance_touch(g);
     if (g->has_store) {
         g->store.drain(g->store.self, 5000);
         g->store.close(g->store.self);

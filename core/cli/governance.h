@@ -15,6 +15,7 @@ typedef struct governance {
     api_ports api;              /* api.sessions: serve only */
     const logger *log;
     int32_t has_store, has_master;
+    int64_t touched_ms;         /* uses of keys before this have been handed over */
 } governance;
 
 /* Opens all of it and fills the book. workers > 0: for serve, with a journal of so many lanes;
@@ -25,5 +26,7 @@ int governance_open(const conf *c, uint32_t workers, const logger *log, governan
 /* Makes the prices of a world known to the store, so that a settle can be worked out again. A store
  * in trouble is no reason not to serve: told to the log. */
 void governance_prices(governance *g, const world *w, int64_t now_ms);
+/* Hands the times at which keys were last used to the store: those since the last call. */
+void governance_touch(governance *g);
 void governance_close(governance *g); /* also after a failed open */
 #endif

@@ -226,6 +226,11 @@ static void loaded(void *arg, const world *w)
     governance_prices(&a->gov, w, unix_ms());
 }
 
+static void beat(void *arg)
+{
+    governance_touch(&((app *)arg)->gov);
+}
+
 static void reopen(void *arg)
 {
     app *a = arg;
@@ -368,6 +373,7 @@ int cli_serve(int argc, char **argv)
                               .settle = settle,
                               .record = record,
                               .loaded = loaded,
+                              .beat = beat,
                               .tick = tick,
                               .load = load,
                               .reopen = reopen,

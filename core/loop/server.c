@@ -13,6 +13,7 @@
 #include "loop/server_int.h"
 
 #define DESCRIPTORS_RESERVED 400 /* store, logs, admin socket, loops, names, idle upstreams, and: */
+#define BEAT_MS 5000
 #define DESCRIPTORS_MIN 64       /* below it there is no room for a single client */
 #define REFUSED_MAX 100 /* connections beyond the limit that are heard and told so */
 
@@ -27,7 +28,7 @@ struct server {
     uv_loop_t loop;
     uv_signal_t sigterm, sigint, sighup;
     uv_async_t wake;
-    uv_timer_t drain;
+    uv_timer_t drain, beat;
     admin *admin;
     listener **listeners;
     uint32_t listener_count, worker_count;
@@ -299,6 +300,13 @@ static void on_wake(uv_async_t *a)
     check_empty(s);
 }
 
+static void on_beat(uv_timer_t *t)
+{
+    server *s = t->data;
+    if (s->ports->beat)
+        s->ports->beat(s->ports->arg);
+}
+
 static void stop_workers(server *s, uint32_t how)
 {
     s->draining = how;
@@ -464,6 +472,7 @@ static void close_all(server *s)
     uv_close((uv_handle_t *)&s->sighup, NULL);
     uv_close((uv_handle_t *)&s->wake, NULL);
     uv_close((uv_handle_t *)&s->drain, NULL);
+    uv_close((uv_handle_t *)&s->beat, NULL);
     uv_run(&s->loop, UV_RUN_DEFAULT);
     TP_MUST(uv_loop_close(&s->loop) == 0);
     world_unref(s->current);
@@ -496,7 +505,9 @@ int server_run(world *w_take, const server_ports *ports, const char *curl_module
     uv_mutex_init(&s->lock);
     uv_async_init(&s->loop, &s->wake, on_wake);
     uv_timer_init(&s->loop, &s->drain);
-    s->wake.data = s->drain.data = s;
+    uv_timer_init(&s->loop, &s->beat);
+    s->wake.data = s->drain.data = s->beat.data = s;
+    uv_timer_start(&s->beat, on_beat, BEAT_MS, BEAT_MS);
     catch_signals(s);
     size_t n = TP_MIN(c->admin_socket.len, sizeof(path) - 1);
     memcpy(path, c->admin_socket.ptr, n);

@@ -35,6 +35,7 @@ typedef struct server_ports {
     /* On the serving thread: the next world (NULL and err: it stays as it is). */
     world *(*load)(void *arg, tp_error *err);
     void (*loaded)(void *arg, const world *w); /* it is in force for what comes; NULL allowed */
+    void (*beat)(void *arg); /* every five seconds; NULL allowed */
     void (*reopen)(void *arg); /* log files, after SIGHUP */
     /* An admin command that the server does not know: writes the answer. 0, or -1: unknown. */
     int (*command)(void *arg, server *s, tp_str line, buf *answer);
