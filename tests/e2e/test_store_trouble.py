@@ -118,8 +118,10 @@ class During:
 
 def full_disk(bank, fill, make_room):
     before = {bank.pay().json()["id"]: None for _ in range(5)}
+    unused = [bank.make_key(f"first used in trouble {n}") for n in range(5)]
     fill()
-    during = pay_until_refused(bank)
+    during = {bank.pay(key=k).json()["id"]: None for k in unused}
+    during |= pay_until_refused(bank)
     assert during, "nothing was served although the journal had room"
     check_trouble(bank)
     assert refused(bank.pay(text=BIG))
