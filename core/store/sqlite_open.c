@@ -10,6 +10,10 @@
 
 /* "Turn" */
 #define APPLICATION_ID 0x5475726e
+/* A log of another file is applied to the one that it lies beside, which damages that one. */
+#define RESTORE                                                                                    \
+    "restore it from a backup (remove the old file's -wal and -shm first), or move it away and a " \
+    "new one is made"
 #define SHORTEST 512 /* bytes of a database */
 #define NEWEST ((int64_t)TP_COUNT(migrations))
 
@@ -25,8 +29,7 @@ static int fail(sql_db *d, const char *path, const char *what, tp_error *err)
     if (is_damage(code))
         return tp_error_set(err, TP_ERROR_IO,
                             "store %s: the file is damaged or no database of this gateway (%s); "
-                            "restore it from a backup, or move it away and a new one is made",
-                            path, why);
+                            RESTORE, path, why);
     return tp_error_set(err, TP_ERROR_IO,
                         "store %s: %s: %s; the file and its directory must be writable for the "
                         "gateway's user (store.path)",
@@ -56,9 +59,7 @@ typedef struct checking {
 static int found_damage(void *arg, tp_str text)
 {
     checking *c = arg;
-    c->rc = tp_error_set(c->err, TP_ERROR_IO,
-                         "store %s: the file is damaged (%.*s); restore it from a backup, or move "
-                         "it away and a new one is made",
+    c->rc = tp_error_set(c->err, TP_ERROR_IO, "store %s: the file is damaged (%.*s); " RESTORE,
                          c->path, STR_ARG(text));
     return 1;
 }
@@ -206,8 +207,7 @@ static int check_size(const char *path, int may_be_empty, sql_found *found, tp_e
     found->damaged = 1;
     return tp_error_set(err, TP_ERROR_IO,
                         "store %s: the file is damaged or no database of this gateway (%lld bytes); "
-                        "restore it from a backup, or move it away and a new one is made",
-                        path, (long long)st.st_size);
+                        RESTORE, path, (long long)st.st_size);
 }
 
 int sql_open(sql_db *d, const char *path, int flags, sql_found *found, tp_error *err)
