@@ -197,8 +197,8 @@ static int make_file(const char *path, tp_error *err)
     return 0;
 }
 
-/* SQLite takes a file that is shorter than any page for an empty one and makes a database of it,
- * and an empty one is only right where a store is to be made: elsewhere it is what is left of one. */
+/* SQLite takes a file that is shorter than any page for an empty one and makes a database of it.
+ * An empty one is only right where a store is to be made: elsewhere it is what is left of one. */
 static int check_size(const char *path, int may_be_empty, sql_found *found, tp_error *err)
 {
     struct stat st;
@@ -206,8 +206,8 @@ static int check_size(const char *path, int may_be_empty, sql_found *found, tp_e
         return 0;
     found->damaged = 1;
     return tp_error_set(err, TP_ERROR_IO,
-                        "store %s: the file is damaged or no database of this gateway (%lld bytes); "
-                        RESTORE, path, (long long)st.st_size);
+                        "store %s: the file is damaged or no database of this gateway (%lld "
+                        "bytes); " RESTORE, path, (long long)st.st_size);
 }
 
 int sql_open(sql_db *d, const char *path, int flags, sql_found *found, tp_error *err)
