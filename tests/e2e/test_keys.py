@@ -759,6 +759,17 @@ def test_sdk_waits_as_it_is_told(gw, mock):
 
 # ---- How keys are kept. C-6.
 
+def test_last_use_outlives_a_restart(mock):
+    with Governed(providers={"up": openai(mock.url)}, models={"m": priced("up", PRICE)}) as gw:
+        used, idle = gw.key(), gw.key()
+        assert gw.chat(used["key"]).status == 200
+        before = gw.api("GET", f"keys/{used['id']}")["last_used_at"]
+        assert before and gw.api("GET", f"keys/{idle['id']}")["last_used_at"] is None
+        gw.again()
+        assert gw.api("GET", f"keys/{used['id']}")["last_used_at"] == before
+        assert gw.api("GET", f"keys/{idle['id']}")["last_used_at"] is None
+
+
 def test_argon2(mock):
     """Without its pepper a key is still good: Argon2id says so, once; wrong ones are bounded."""
     with Governed(providers={"up": openai(mock.url)}, models={"m": priced("up", PRICE)},
