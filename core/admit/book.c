@@ -253,11 +253,19 @@ void book_set_credits(book_team *t, int64_t credited, int64_t used)
     atomic_store_explicit(&t->available, credited - used - held, memory_order_relaxed);
 }
 
-void book_add_credits(book_team *t, int64_t credited, int64_t used)
+int book_add_credits(book *b, tp_str team, int64_t credited, int64_t used)
 {
-    atomic_fetch_add_explicit(&t->credited, credited, memory_order_relaxed);
-    atomic_fetch_add_explicit(&t->used, used, memory_order_relaxed);
-    atomic_fetch_add_explicit(&t->available, credited - used, memory_order_relaxed);
+    pthread_mutex_lock(&b->lock);
+    team_int *made = book_team_make(b, team);
+    if (made) {
+        book_team *t = &made->team;
+        atomic_fetch_add_explicit(&t->credited, credited, memory_order_relaxed);
+        atomic_fetch_add_explicit(&t->used, used, memory_order_relaxed);
+        atomic_fetch_add_explicit(&t->available, credited - used, memory_order_relaxed);
+    }
+    int rc = !made ? -1 : !atomic_load_explicit(&made->listed, memory_order_relaxed);
+    pthread_mutex_unlock(&b->lock);
+    return rc;
 }
 
 void book_credit(book_team *t, int64_t nano)

@@ -146,8 +146,10 @@ int book_configure(book *b, const conf *c, int64_t now_ms);
 /* ---- Credits. [any], no lock. */
 /* For the start: what the ledger's sums say. */
 void book_set_credits(book_team *t, int64_t credited, int64_t used);
-/* What the ledger's sums have more than memory knew, or less; requests go on meanwhile. */
-void book_add_credits(book_team *t, int64_t credited, int64_t used);
+/* What the ledger's sums have more than memory knew, or less; requests go on meanwhile. 0; 1: nobody
+ * knows this team yet, and should it come, these are its credits; -1: out of memory. Takes the book's
+ * lock. */
+int book_add_credits(book *b, tp_str team, int64_t credited, int64_t used);
 void book_credit(book_team *t, int64_t nano); /* a grant, refund or adjustment became durable */
 static inline int64_t book_balance(const book_team *t)
 {

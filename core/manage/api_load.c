@@ -31,17 +31,13 @@ static int take_team(void *arg, const registry_team *t)
 static int take_sums(void *arg, const registry_sums *s)
 {
     loading *l = arg;
-    book_enter(l->p->book);
-    book_team *t = book_team_of(l->p->book, s->team);
-    if (t)
-        book_add_credits(t, s->credited_news, s->used_news);
-    book_leave(l->p->book);
-    if (!t)
+    int rc = book_add_credits(l->p->book, s->team, s->credited_news, s->used_news);
+    if (rc > 0)
         log_line(l->p->log, LOG_WARN,
                  "the ledger has entries of the team '%.*s', which is neither in the store nor in "
                  "conf.d: they are kept",
                  STR_ARG(s->team));
-    return 0;
+    return rc < 0 ? no_memory(l) : 0;
 }
 
 static int copy(loading *l, tp_str in, tp_str *out)

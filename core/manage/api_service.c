@@ -17,7 +17,11 @@ int api_backup(api_call *c)
     if (lstat(z, &st) == 0)
         return api_fail(c, 409, "exists", "path",
                         "%s is there already: name a file that is not there yet.", z);
-    if (store->backup(store->self, z, &err) != 0)
+    int rc = store->backup(store->self, z, &err);
+    if (rc == TP_ERROR_EXISTS || rc == TP_ERROR_NOT_FOUND)
+        return api_fail(c, rc == TP_ERROR_EXISTS ? 409 : 400, "invalid_value", "path", "%s.",
+                        err.text);
+    if (rc != 0)
         return api_store_down(c, &err);
     int64_t bytes = stat(z, &st) == 0 ? (int64_t)st.st_size : 0;
     api_log(c, "backed up the store to %s, %lld bytes", z, (long long)bytes);

@@ -90,7 +90,8 @@ typedef struct registry_port {
     /* Reads everything: are sums, balances and check sums right, is each generation settled once,
      * is no balance of a prepaid team negative but by an adjustment. */
     int (*verify)(void *self, registry_verdict *out, tp_error *err);
-    /* A consistent copy of the store while it runs, to a file that is not there yet (0600). */
+    /* A consistent copy of the store while it runs, to a file that is not there yet (0600). EXISTS:
+     * it is; NOT_FOUND: none can be made there. */
     int (*backup)(void *self, const char *path, tp_error *err);
 } registry_port;
 #endif

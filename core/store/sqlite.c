@@ -75,7 +75,16 @@ static void port_figures(void *self, store_figures *out)
 
 static int port_reserve(void *self, uint32_t worker, size_t bytes)
 {
-    return journal_reserve(((sql_store *)self)->journal, worker, bytes);
+    sql_store *s = self;
+    if (journal_reserve(s->journal, worker, bytes))
+        return 1;
+    /* The writer may be gathering: it must not let requests be refused for that. */
+    if (pthread_mutex_trylock(&s->mutex) == 0) {
+        s->hurry = 1;
+        pthread_cond_signal(&s->work);
+        pthread_mutex_unlock(&s->mutex);
+    }
+    return 0;
 }
 
 static void port_unreserve(void *self, uint32_t worker, size_t bytes)

@@ -311,6 +311,7 @@ typedef struct sql_store {
     uint32_t touch_count;
     int stop, writing;           /* writing: the writer holds tallies that are not stored yet */
     int failing;
+    int hurry;                   /* a lane is full */
     char why[240];
     char unsound[240];           /* not empty: the ledger's sums differ */
     sqlite3 *readers[SQL_READERS];

@@ -336,7 +336,7 @@ static int backup(void *self, const char *path, tp_error *err)
         return TP_ERROR_IO;
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600); /* 0600 from the first */
     if (fd < 0)
-        return tp_error_set(err, TP_ERROR_IO,
+        return tp_error_set(err, errno == EEXIST ? TP_ERROR_EXISTS : TP_ERROR_NOT_FOUND,
                             "backup %s: %s; name a file that is not there yet, in a directory that "
                             "can be written",
                             path, strerror(errno));

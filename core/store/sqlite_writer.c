@@ -364,7 +364,7 @@ static void work(sql_store *s, turn *t)
 
 static int nothing_new(const sql_store *s)
 {
-    return !s->stop && !s->first;
+    return !s->stop && !s->first && (!s->hurry || s->failing);
 }
 
 static void wait_until(sql_store *s, int64_t mono_ms)
@@ -429,6 +429,7 @@ void *sql_writer(void *store)
     pthread_mutex_lock(&s->mutex);
     for (;;) {
         wait_for_work(s);
+        s->hurry = 0;
         int64_t now = sql_mono_ms();
         turn t = {.commands = s->first, .stop = s->stop};
         s->first = s->last = NULL;

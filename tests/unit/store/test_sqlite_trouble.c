@@ -447,7 +447,7 @@ static void a_backup_while_it_writes_is_consistent(void **state)
     atomic_store(&g.stop, 1);
     pthread_join(a, NULL);
     pthread_join(b, NULL);
-    assert_int_equal(f->port.registry.backup(f->port.registry.self, path, &f->err), TP_ERROR_IO);
+    assert_int_equal(f->port.registry.backup(f->port.registry.self, path, &f->err), TP_ERROR_EXISTS);
     assert_non_null(strstr(f->err.text, "File exists"));
     fx_flush(f);
     assert_int_equal(fx_load(f, 0).credited, g.granted);
