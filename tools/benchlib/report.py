@@ -93,9 +93,16 @@ def _scan(r):
         [[n, t["bytes"], t["ns"], f"{t['bytes'] / t['ns']:.1f}"] for n, t in texts.items()])
 
 
+def _keys(r):
+    g = r["gateways"]["turnpike"]
+    return (f"### keys: admission alone; {g['key_bytes']} bytes of memory a key\n\n" +
+            table(["", "ns"], [[n, fmt(v, "{:.0f}")] for n, v in g["ns"].items()]))
+
+
 def section(r):
-    special = {"scan": _scan, "start": _start, "beside": _beside, "soak": _soak, "streams": _streams, "governed": _governed,
-               "many": _streams, "tls-streams": _streams}
+    special = {"scan": _scan, "keys": _keys, "start": _start, "beside": _beside, "soak": _soak,
+               "streams": _streams, "governed": _governed, "many": _streams,
+               "tls-streams": _streams}
     return special.get(r["scenario"], _requests)(r)
 
 
@@ -139,6 +146,10 @@ def goals(results):
         elif s == "beside":
             _goal(rows, "beside: requests/s kept", g["kept"], 0.9, True)
             _goal(rows, "beside: largest gap, ms", g["gap_max"], 2 * r["pace_ms"], False, "{:.0f}")
+        elif s == "keys":
+            _goal(rows, "verification of a known key, ns",
+                  g["ns"]["admit_check, any stored key of 10000"], 5000, False, "{:.0f}")
+            _goal(rows, "memory a key, bytes", g["key_bytes"], 1024, False, "{:.0f}")
         elif s == "governed":
             _goal(rows, "governed: requests/s x static", g["kept"], 0.85, True)
         elif s == "soak" and g["rss_first_kb"]:

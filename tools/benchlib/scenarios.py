@@ -1,5 +1,6 @@
 """What is measured, scenario by scenario. Each returns a dict that report.py can print."""
 import os
+import re
 import signal
 import subprocess
 import statistics
@@ -249,6 +250,22 @@ def scan(binary):
     if "SSE event" not in rows:
         raise BenchError(f"{binary} printed no figures")
     return {"scenario": "scan", "gateways": {"turnpike": {"texts": rows}}}
+
+
+def keys(binary):
+    """Keys, windows and holds by themselves, and what a key takes, as the microbenchmark says."""
+    say("keys:")
+    out = subprocess.run([binary], check=True, capture_output=True, text=True, timeout=120).stdout
+    rows = {}
+    for line in out.splitlines():
+        m = re.match(r"(.*): (\d+(?:\.\d+)?) ns$", line)
+        if m:
+            rows[m.group(1)] = float(m.group(2))
+    size = re.search(r"(\d+) bytes a key and (\d+) of its window", out)
+    if "admit_check, any stored key of 10000" not in rows or not size:
+        raise BenchError(f"{binary} printed no figures")
+    return {"scenario": "keys", "gateways": {"turnpike": {
+        "ns": rows, "key_bytes": int(size.group(1)) + int(size.group(2))}}}
 
 
 def check_clean(results):
