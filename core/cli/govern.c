@@ -136,6 +136,31 @@ int cli_list_table(cli_answer *a, uint32_t list, const cli_column *columns, uint
     return rc;
 }
 
+int cli_one(const cli_call *c, const char *method, tp_str body, cli_print print)
+{
+    buf target;
+    cli_target(&target, c, c->group->name, c->args[0], NULL);
+    int rc = cli_ask_print(c, method, buf_str(&target), body, print);
+    buf_free(&target);
+    return rc;
+}
+
+int cli_change_one(const cli_call *c, cli_print print)
+{
+    const char *group = c->group->name;
+    buf body;
+    uint32_t n;
+    buf_init(&body, 1u << 20);
+    TP_MUST(cli_call_body(c, STR_NONE, &body, &n) == 0);
+    if (!n)
+        fprintf(stderr, "turnpike %s update: nothing to change was said; turnpike %s help lists "
+                        "the options\n",
+                group, group);
+    int rc = n ? cli_one(c, "PATCH", buf_str(&body), print) : 2;
+    buf_free(&body);
+    return rc;
+}
+
 int cli_list_print(const cli_call *c, tp_str target, int64_t most, const cli_column *columns,
                    uint32_t count, cli_row row, const char *none)
 {

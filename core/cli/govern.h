@@ -24,6 +24,10 @@ void cli_target(buf *out, const cli_call *c, const char *what, const char *id, c
 typedef int (*cli_print)(const cli_call *c, cli_answer *a, buf *out);
 int cli_ask_print(const cli_call *c, const char *method, tp_str target, tp_str body,
                   cli_print print);
+/* The same of /admin/GROUP/ID, ID being the first argument. */
+int cli_one(const cli_call *c, const char *method, tp_str body, cli_print print);
+/* PATCHes it with what the options say; nothing at all is a wrong command line (2). */
+int cli_change_one(const cli_call *c, cli_print print);
 /* The printing alone, of an answer's body. */
 int cli_print_answer(const cli_call *c, tp_str text, cli_print print);
 /* Lists: all pages up to `most` rows (0: all), as a table; row adds one object's cells. What is

@@ -220,32 +220,14 @@ static int list(const cli_call *c)
     return rc;
 }
 
-static int one(const cli_call *c, const char *method, tp_str body, cli_print print)
-{
-    buf target;
-    cli_target(&target, c, "keys", c->args[0], NULL);
-    int rc = cli_ask_print(c, method, buf_str(&target), body, print);
-    buf_free(&target);
-    return rc;
-}
-
 static int show(const cli_call *c)
 {
-    return one(c, "GET", STR_NONE, NULL);
+    return cli_one(c, "GET", STR_NONE, NULL);
 }
 
 static int update(const cli_call *c)
 {
-    buf body;
-    uint32_t n;
-    buf_init(&body, 1u << 20);
-    TP_MUST(cli_call_body(c, STR_NONE, &body, &n) == 0);
-    if (!n)
-        fprintf(stderr, "turnpike keys update: nothing to change was said; turnpike keys help "
-                        "lists the options\n");
-    int rc = n ? one(c, "PATCH", buf_str(&body), NULL) : 2;
-    buf_free(&body);
-    return rc;
+    return cli_change_one(c, NULL);
 }
 
 static int print_revoked(const cli_call *c, cli_answer *a, buf *out)
@@ -258,7 +240,7 @@ static int print_revoked(const cli_call *c, cli_answer *a, buf *out)
 
 static int revoke(const cli_call *c)
 {
-    return one(c, "DELETE", STR_NONE, print_revoked);
+    return cli_one(c, "DELETE", STR_NONE, print_revoked);
 }
 
 static const cli_verb verbs[] = {

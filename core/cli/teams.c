@@ -143,32 +143,14 @@ static int list(const cli_call *c)
                           "There are no teams.");
 }
 
-static int one(const cli_call *c, const char *method, tp_str body)
-{
-    buf target;
-    cli_target(&target, c, "teams", c->args[0], NULL);
-    int rc = cli_ask_print(c, method, buf_str(&target), body, print_team);
-    buf_free(&target);
-    return rc;
-}
-
 static int show(const cli_call *c)
 {
-    return one(c, "GET", STR_NONE);
+    return cli_one(c, "GET", STR_NONE, print_team);
 }
 
 static int update(const cli_call *c)
 {
-    buf body;
-    uint32_t n;
-    buf_init(&body, 1u << 20);
-    TP_MUST(cli_call_body(c, STR_NONE, &body, &n) == 0);
-    if (!n)
-        fprintf(stderr, "turnpike teams update: nothing to change was said; turnpike teams help "
-                        "lists the options\n");
-    int rc = n ? one(c, "PATCH", buf_str(&body)) : 2;
-    buf_free(&body);
-    return rc;
+    return cli_change_one(c, print_team);
 }
 
 static const cli_verb verbs[] = {
