@@ -34,8 +34,9 @@ static void attempt_drop(attempt *t)
 static void drop_attempts(dial *d)
 {
     while (d->tries) {
-        close(d->tries->fd);
+        int fd = d->tries->fd;
         attempt_drop(d->tries);
+        close(fd); /* last: libuv must not touch a number that another thread has been given since */
     }
 }
 
