@@ -147,16 +147,21 @@ static int hold(void *arg, uint32_t worker, exchange *x, int64_t nano, int64_t t
         return -1;
     }
     x->journal_bytes = room;
+    x->unowed = !room && !x->who.key; /* nothing was put aside anywhere */
     return 1;
 }
 
 static int64_t tokens_of(const usage *u)
 {
-    static const tp_str units[] = {{"prompt", 6},      {"cache_read", 10}, {"cache_write", 11},
-                                   {"completion", 10}, {"reasoning", 9}};
+    static const char *const units[] = {"prompt", "completion", "reasoning", "cache_read",
+                                        "cache_write"};
     int64_t sum = 0;
-    for (size_t i = 0; i < TP_COUNT(units); i++)
-        sum += usage_get(u, units[i]);
+    for (uint32_t i = 0; i < u->count; i++)
+        for (size_t k = 0; k < TP_COUNT(units); k++)
+            if (strcmp(u->classes[i].unit, units[k]) == 0) {
+                sum += u->classes[i].count;
+                break;
+            }
     return sum;
 }
 

@@ -282,7 +282,7 @@ static int answer_settle(exchange *x, dispatch_input *in)
 {
     dispatch_env *env = x->env;
     settle_record r;
-    if (env->ports.settle) {
+    if (env->ports.settle && !x->unowed) {
         dispatch_record_of(x, &r);
         dispatch_owe(x, &r);
         int rc = env->ports.settle(env->ports.arg, x, &r);

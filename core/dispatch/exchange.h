@@ -153,7 +153,8 @@ struct exchange { /* fields are dispatch's own but for req, up, world, request_i
     uint8_t local, local_cut, released, is_head;
     uint8_t responded, finished, strict, ask_later; /* ask_later: the port answers by an input */
     uint8_t outcome, used, unrendered, written;
-    uint8_t byok, estimated, left, reserved;  /* left: the admission has been told that it is over */
+    uint8_t byok, estimated, left;            /* left: the admission has been told that it is over */
+    uint8_t unowed;                           /* set by the hold port: there is nothing to settle */
     int32_t after_ask;       /* state to enter when the answer is there */
 
     const world_route *route;

@@ -152,6 +152,12 @@ static int note_start(exchange *x, const tp_event *e)
     return 0;
 }
 
+static int is_output_count(const tp_event *e)
+{
+    return e->kind == TP_EV_USAGE && e->number > 0 &&
+           (str_eq(e->name, STR("completion")) || str_eq(e->name, STR("reasoning")));
+}
+
 /* Counts the events and takes out START (the gateway writes its own). Answers how many are left for
  * the client; *terminal: the index of END or ERROR in events, or -1. */
 static uint32_t sort_events(exchange *x, tp_event *events, uint32_t n, const tp_event **terminal)
@@ -169,9 +175,9 @@ static uint32_t sort_events(exchange *x, tp_event *events, uint32_t n, const tp_
             note_start(x, &events[i]);
         else
             events[kept++] = events[i];
-        if (x->streaming)
+        if (x->streaming && events[i].kind != TP_EV_USAGE)
             x->relayed += stream_weight(&events[i]);
-        if (events[i].kind == TP_EV_USAGE && settle_known(&x->tally.step))
+        else if (is_output_count(&events[i]))
             x->relayed_said = x->relayed;
     }
     return kept;
