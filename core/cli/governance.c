@@ -127,20 +127,27 @@ void governance_prices(governance *g, const world *w, int64_t now_ms)
 {
     const registry_port *r = &g->store.registry;
     tp_error err = {0};
+    uint32_t count = 0, room = 0;
+    arena mem;
     buf b;
-    int rc = 0;
+    for (uint32_t i = 0; i < w->model_count; i++)
+        room += w->models[i].count;
+    registry_price *list = tp_xcalloc(room, sizeof(*list));
+    arena_init(&mem, NULL, SIZE_MAX);
     buf_init(&b, 65536);
-    for (uint32_t i = 0; i < w->model_count && rc == 0; i++)
-        for (uint32_t k = 0; k < w->models[i].count && rc == 0; k++) {
+    for (uint32_t i = 0; i < w->model_count; i++)
+        for (uint32_t k = 0; k < w->models[i].count; k++) {
             const world_deployment *d = &w->models[i].deployments[k];
             b.len = 0;
             if (d->price_version[0] && price_json(d, &b) == 0)
-                rc = r->put_price(r->self, str_of(d->price_version), d->conf->id, buf_str(&b),
-                                  now_ms, &err);
+                list[count++] = (registry_price){str_of(d->price_version), d->conf->id,
+                                                 arena_str(&mem, buf_str(&b))};
         }
-    if (rc < 0)
+    if (r->put_prices(r->self, list, count, now_ms, &err) < 0)
         log_line(g->log, LOG_WARN, "prices could not be stored: %s", err.text);
     buf_free(&b);
+    arena_reset(&mem);
+    free(list);
 }
 
 typedef struct touching {

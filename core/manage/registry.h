@@ -49,6 +49,11 @@ typedef struct registry_verdict { /* of a verification */
     buf text;                  /* a line for each fault; malloced, the caller frees */
 } registry_verdict;
 
+typedef struct registry_price {
+    tp_str version, deployment;
+    tp_str json;               /* the price object */
+} registry_price;
+
 typedef struct registry_port {
     void *self;
     /* All teams, then their sums, then provider keys, then keys. The journal of a run before this
@@ -68,10 +73,10 @@ typedef struct registry_port {
     /* Keys that were used: written behind, in the order given. Not durable at once. */
     int (*touch_keys)(void *self, const tp_str *ids, const int64_t *used_ms, uint32_t count,
                       tp_error *err);
-    /* A price version, so that a settle that names it can be worked out again; json: the price
-     * object. Known ones are left as they are. */
-    int (*put_price)(void *self, tp_str version, tp_str deployment, tp_str json, int64_t now_ms,
-                     tp_error *err);
+    /* Price versions, so that a settle that names one can be worked out again; all or nothing. Known
+     * ones are left as they are. */
+    int (*put_prices)(void *self, const registry_price *list, uint32_t count, int64_t now_ms,
+                      tp_error *err);
     /* What is in the journal at this moment is stored when this answers. */
     int (*flush)(void *self, tp_error *err);
     /* One record by its reply id: NOT_FOUND. Flushes first. */

@@ -165,21 +165,26 @@ static int touch_keys(void *self, const tp_str *ids, const int64_t *used_ms, uin
 }
 
 typedef struct pricing {
-    tp_str version, deployment, json;
+    const registry_price *list;
+    uint32_t count;
     int64_t now_ms;
 } pricing;
 
-static int run_put_price(sql_store *s, void *arg)
+static int run_put_prices(sql_store *s, void *arg)
 {
     const pricing *p = arg;
-    return sql_put_price(&s->db, p->version, p->deployment, p->json, p->now_ms);
+    int rc = 0;
+    for (uint32_t i = 0; i < p->count && rc == 0; i++)
+        rc = sql_put_price(&s->db, p->list[i].version, p->list[i].deployment, p->list[i].json,
+                           p->now_ms);
+    return rc;
 }
 
-static int put_price(void *self, tp_str version, tp_str deployment, tp_str json, int64_t now_ms,
-                     tp_error *err)
+static int put_prices(void *self, const registry_price *list, uint32_t count, int64_t now_ms,
+                      tp_error *err)
 {
-    pricing p = {version, deployment, json, now_ms};
-    return sql_call(self, run_put_price, &p, err);
+    pricing p = {list, count, now_ms};
+    return count ? sql_call(self, run_put_prices, &p, err) : 0;
 }
 
 static int flush(void *self, tp_error *err)
@@ -373,7 +378,7 @@ void sql_registry_port(sql_store *s, registry_port *out)
                            .remove_byok = remove_byok,
                            .add_entry = add_entry,
                            .touch_keys = touch_keys,
-                           .put_price = put_price,
+                           .put_prices = put_prices,
                            .flush = flush,
                            .generation = generation,
                            .generations = generations,

@@ -226,8 +226,11 @@ static void what_is_there_and_what_is_not(void **state)
     assert_int_equal(r->remove_key(r->self, STR("key_2"), &f->err), TP_ERROR_NOT_FOUND);
     assert_true(fx_healthy(f)); /* none of these is the store's trouble */
     assert_int_equal(fx_says(f, "cannot be written"), 0);
-    assert_int_equal(r->put_price(r->self, STR("p-1"), STR("d"), STR("{\"a\":1}"), 5, &f->err), 0);
-    assert_int_equal(r->put_price(r->self, STR("p-1"), STR("d"), STR("other"), 6, &f->err), 0);
+    const registry_price prices[] = {{STR("p-1"), STR("d"), STR("{\"a\":1}")},
+                                     {STR("p-2"), STR("d"), STR("{\"a\":2}")}};
+    const registry_price again = {STR("p-1"), STR("d"), STR("other")};
+    assert_int_equal(r->put_prices(r->self, prices, 2, 5, &f->err), 0);
+    assert_int_equal(r->put_prices(r->self, &again, 1, 6, &f->err), 0);
     fx_close(f);
     assert_int_equal(fx_number(f, "SELECT first_ms FROM price WHERE json = '{\"a\":1}'"), 5);
 }
