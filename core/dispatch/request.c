@@ -292,8 +292,7 @@ static int scan_body(exchange *x, tp_str body, tp_doc *d, int *next)
         rc = json_scan_doc(text, &x->env->scratch->tape, &x->req, d, &je);
     if (rc == 0)
         return 0;
-    /* JSON_E_ and TP_E_ share numbers: what the scanner says is in je. */
-    int nomem = je.code == 0 || je.code == JSON_E_NOMEM;
+    int nomem = json_no_memory(&je);
     tp_str why = nomem
                      ? STR("The request is too large to be held in memory now; try again later.")
                      : arena_printf(&x->mem, "The request body is not valid JSON: %s (line %u, "
@@ -377,7 +376,7 @@ static int take_new_body(exchange *x, tp_doc *into)
     json_error je = {0};
     if (json_scan_doc(text, &x->env->scratch->tape, &x->req, into, &je) == 0)
         return 0;
-    return je.code == 0 || je.code == JSON_E_NOMEM ? TP_E_NOMEM : TP_E_INTERNAL;
+    return json_no_memory(&je) ? TP_E_NOMEM : TP_E_INTERNAL;
 }
 
 /* The operation outlives this run; strings that parse made do not. */

@@ -371,7 +371,7 @@ int api_read_body(api_call *c, const api_schema *s)
 {
     const api_request *r = c->r;
     json_tape tape = {.max_depth = BODY_DEPTH, .max = BODY_TOKENS};
-    json_error fault;
+    json_error fault = {0};
     tp_doc d;
     if (c->kind != API_SOCKET && r->body.len && !is_json(r->type))
         return api_fail(c, 415, "unsupported_media_type", NULL,
@@ -380,7 +380,7 @@ int api_read_body(api_call *c, const api_schema *s)
         return api_fail(c, 400, "missing_body", NULL, "This request needs a body: a JSON object.");
     int rc = json_scan_doc(r->body, &tape, c->mem, &d, &fault);
     json_tape_free(&tape);
-    if (rc == TP_E_NOMEM || rc == JSON_E_NOMEM)
+    if (rc < 0 && json_no_memory(&fault))
         return -1;
     if (rc < 0)
         return api_fail(c, 400, "invalid_json", NULL,

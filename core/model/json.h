@@ -43,8 +43,14 @@ static inline tp_doc json_doc(tp_str text, const json_tape *tape)
     return (tp_doc){.text = text, .tokens = tape->tokens, .count = tape->count};
 }
 /* Scans and copies the tokens into the arena, so that the document lives as long as it does (the
- * text is still borrowed). TP_E_NOMEM or JSON_E_*. */
+ * text is still borrowed). TP_E_NOMEM or JSON_E_*, which share numbers: ask json_no_memory. err: zeroed
+ * by the caller. */
 int json_scan_doc(tp_str text, json_tape *scratch, arena *a, tp_doc *out, json_error *err);
+/* It failed: for want of memory (1), or is the text at fault (0)? */
+static inline int json_no_memory(const json_error *err)
+{
+    return err->code == 0 || err->code == JSON_E_NOMEM;
+}
 
 /* ---- Reading a document. Token 0 is the root. */
 /* The value's token of this key in the object at token `object`, or 0. Keys with escapes match by

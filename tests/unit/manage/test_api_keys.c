@@ -249,6 +249,8 @@ static void what_a_body_must_be(void **state)
         {"{\"name\":\"k\",\"team\":\"other\"}", "team", "There is no member 'team'"},
         {"{\"name\":\"k\",\"disabled\":true}", "disabled", "There is no member"},
         {"{\"name\":\"k\",\"name\":\"l\"}", "", "not valid JSON"},
+        {"{\"name\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[["
+         "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[", "", "not valid JSON"}, /* deeper than is read */
         {"{\"name\":\"k\"", "", "line 1, column"},
         {"[]", "", "must be a JSON object"},
         {"", "", "needs a body"},
