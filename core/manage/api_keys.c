@@ -495,7 +495,8 @@ int api_keys_create(api_call *c)
     rc = rc ? rc : read_role(c, &k);
     rc = rc ? rc : read_defaults(c, &d);
     rc = rc ? rc : read_terms(c, &k, &d, 1);
-    if (rc == 0 && c->row->mount == WORLD_AUTH && c->kind == API_KEY)
+    /* A management key may make any under /keys, and so may a session of one. */
+    if (rc == 0 && c->row->mount == WORLD_AUTH && c->role == CONF_ROLE_INFERENCE)
         rc = api_key_bound(c, &k);
     return rc ? rc : store_new(c, &k, d.prefix);
 }

@@ -390,7 +390,14 @@ static void a_key_makes_no_more_than_itself(void **state)
     answer_free(&e);
     answer_free(&b);
     answer_free(&a);
-    /* One with room enough makes one of the surface's tier. */
+    /* A management key makes one of the surface's tier, whatever its own limits are. */
+    api_actor boss =
+        af_key(CONF_ROLE_MANAGEMENT, af_make_key(f, "acme", "management"), "acme");
+    ASK(m, f, boss, "POST", "/api/auth", "{\"name\":\"Production Key\"}", 201);
+    assert_at(&m, "tier", "free");
+    assert_at(&m, "rate_limit", "100");
+    answer_free(&m);
+    /* An inference key with room enough does, too. */
     const char *roomy = af_make_key(f, "acme", "inference\",\"tier\":\"pro");
     api_actor free_one = af_key(CONF_ROLE_INFERENCE, roomy, "acme");
     ASK(g, f, free_one, "POST", "/api/auth", "{\"name\":\"Production Key\",\"expires_in\":7776000}",
