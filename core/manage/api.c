@@ -197,7 +197,7 @@ static int inactive(api_call *c)
 {
     tp_str words = profile_words(c->surface, PROFILE_TEAM_INACTIVE);
     if (!words.len)
-        words = STR("The team of this session's key is inactive.");
+        words = STR("The team of the key that this login stands on is inactive.");
     return api_fail(c, 403, "team_inactive", NULL, "%.*s", STR_ARG(words));
 }
 
