@@ -105,6 +105,7 @@ static inline void af_team(af *f, const char *id, int32_t billing, const char *t
 
 typedef struct af_key {
     char id[SECRET_ID], secret[SECRET_MAX], argon2[SECRET_ARGON2];
+    char last; /* of the right secret, once a test has spoilt it */
     size_t len;
     registry_key row;
 } af_key;
