@@ -221,8 +221,8 @@ static int open_log(app *a, const conf *c, tp_error *err)
     return rc;
 }
 
-/* A configuration is in force: its tiers, teams and static keys are too; and its prices can be
- * looked up by their versions later on. */
+/* A configuration comes into force: its tiers, teams and static keys are in the book before the
+ * first request that carries one, and its prices can be looked up by their versions later on. */
 static void loaded(void *arg, const world *w)
 {
     app *a = arg;

@@ -250,14 +250,14 @@ static int reload(server *s, tp_error *err)
         log_line(
             s->log, LOG_WARN,
             "server.listen, workers, admin_socket and access_log take effect at the next start");
+    if (s->ports->loaded)
+        s->ports->loaded(s->ports->arg, next);
     for (uint32_t i = 0; i < s->worker_count; i++)
         worker_world(&s->workers[i], next);
     world *old = s->current;
     s->current = next;
     world_unref(old);
     set_limits(s, is);
-    if (s->ports->loaded)
-        s->ports->loaded(s->ports->arg, next);
     log_line(s->log, LOG_INFO, "configuration %u is in force", next->serial);
     return 0;
 }

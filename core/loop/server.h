@@ -34,7 +34,9 @@ typedef struct server_ports {
     void (*tick)(void *arg, uint32_t worker, const worker_figures *f, tp_now now);
     /* On the serving thread: the next world (NULL and err: it stays as it is). */
     world *(*load)(void *arg, tp_error *err);
-    void (*loaded)(void *arg, const world *w); /* it is in force for what comes; NULL allowed */
+    /* Nothing can refuse it any more, and no worker has it yet: what its requests will ask for beside
+     * it (limits of its keys) must be there. NULL allowed. */
+    void (*loaded)(void *arg, const world *w);
     void (*beat)(void *arg); /* every five seconds; NULL allowed */
     void (*reopen)(void *arg); /* log files, after SIGHUP */
     /* An admin command that the server does not know: writes the answer. 0, or -1: unknown. */
