@@ -352,6 +352,7 @@ int cli_serve(int argc, char **argv)
     mallopt(M_MMAP_THRESHOLD, 1 << 20);
     mallopt(M_TRIM_THRESHOLD, 16 << 20);
     mallopt(M_TOP_PAD, 128 << 10);
+    server_hold_signals();
     cli_find_parts(&a.place);
     world *w = NULL;
     conf_env env = {.plugin_dir = a.place.plugin_dir};

@@ -443,6 +443,21 @@ static int start_workers(server *s, const char *curl_module, tp_error *err)
     return 0;
 }
 
+static void mask_signals(int how)
+{
+    sigset_t all;
+    sigemptyset(&all);
+    sigaddset(&all, SIGTERM);
+    sigaddset(&all, SIGINT);
+    sigaddset(&all, SIGHUP);
+    pthread_sigmask(how, &all, NULL);
+}
+
+void server_hold_signals(void)
+{
+    mask_signals(SIG_BLOCK);
+}
+
 static void catch_signals(server *s)
 {
     uv_signal_init(&s->loop, &s->sigterm);
@@ -453,6 +468,7 @@ static void catch_signals(server *s)
     uv_signal_start(&s->sigint, on_stop_signal, SIGINT);
     uv_signal_start(&s->sighup, on_sighup, SIGHUP);
     signal(SIGPIPE, SIG_IGN);
+    mask_signals(SIG_UNBLOCK); /* on this thread alone */
 }
 
 static void close_all(server *s)
@@ -467,6 +483,7 @@ static void close_all(server *s)
     }
     free_released(s);
     admin_close(s->admin);
+    server_hold_signals(); /* nobody handles them any more, and the exit code is to be 0 */
     uv_close((uv_handle_t *)&s->sigterm, NULL);
     uv_close((uv_handle_t *)&s->sigint, NULL);
     uv_close((uv_handle_t *)&s->sighup, NULL);

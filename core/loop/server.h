@@ -50,6 +50,10 @@ int server_run(world *w_take, const server_ports *ports, const char *curl_module
 /* Are enough descriptors allowed to serve at all? Before anything is opened that needs one. 0, or
  * TP_ERROR_IO with what to do. */
 int server_check_descriptors(tp_error *err);
+/* Keeps SIGTERM, SIGINT and SIGHUP back in the calling thread and those that it starts; server_run
+ * lets them through where they are handled. So a signal never has its default effect, neither while
+ * things are opened nor while the last ones are put away. Before the first thread is started. */
+void server_hold_signals(void);
 uint32_t server_workers(const conf_server *c); /* how many workers that configuration means */
 const worker_figures *server_figures(const server *s, uint32_t worker);
 uint32_t server_worker_count(const server *s);

@@ -2,6 +2,7 @@
 an end that tells the truth, however the upstream ends."""
 import json
 import re
+import signal
 import time
 
 import pytest
@@ -267,3 +268,14 @@ def test_streams_live_through_reload_and_drain(mock):
         assert rest is not None, "the drain cut the stream"
         assert events_of(data)[-1] == b"[DONE]" and len(events_of(data)) > 100
         c.close()
+
+
+def test_signals_until_the_end_change_nothing(mock):
+    """SIGTERM again and again, also while the last things are put away: a clean end, exit code 0."""
+    for _ in range(5):
+        gw = Gateway(providers={"up": openai(mock.url)}, models=modes("chunks=1")).start()
+        child = gw.child
+        while child.proc.poll() is None:
+            child.proc.send_signal(signal.SIGTERM)
+            time.sleep(0.0005)
+        gw.stop()  # asserts exit code 0
