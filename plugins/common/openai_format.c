@@ -11,7 +11,7 @@ tp_status openai_head(openai_reply *r, const tp_reply *reply, int32_t *framing)
 {
     tp_str type = span_trim(reply->type);
     if (!type.len)
-        type = openai_header(&reply->headers, SPAN("content-type"));
+        type = fault_header(&reply->headers, SPAN("content-type"));
     if (r->stream) /* only what is surely a document is read as one */
         r->sse = (uint8_t)(!span_istarts(type, SPAN("application/json")) &&
                            !span_istarts(type, SPAN("text/html")));
@@ -27,7 +27,7 @@ tp_status openai_head(openai_reply *r, const tp_reply *reply, int32_t *framing)
 static tp_status broken_reply(frame *f, tp_str why)
 {
     f->r->done = 1;
-    return openai_error_text(f->h, f->c, why);
+    return fault_say(f->h, f->c, why);
 }
 
 static uint32_t *top_slot(frame *f, tp_str k)
@@ -260,7 +260,7 @@ static tp_status error_frame(frame *f, uint32_t at)
 {
     tp_status st = f->usage ? openai_usage(f->h, f->c, f->r, &f->doc, f->usage, SPAN_NONE) : TP_OK;
     f->r->done = 1;
-    return st == TP_OK ? openai_error_in(f->h, f->c, &f->doc, at) : st;
+    return st == TP_OK ? fault_in(f->h, f->c, &f->doc, at) : st;
 }
 
 static tp_status one_document(frame *f, tp_str data, int named_error)
@@ -275,7 +275,7 @@ static tp_status one_document(frame *f, tp_str data, int named_error)
         if (!named_error && f->doc.tokens[0].kind != TP_ARRAY)
             return broken_reply(f, SPAN("The provider sent a reply that is not a JSON object."));
         f->r->done = 1;
-        return openai_error_in(f->h, f->c, &f->doc, 0);
+        return fault_in(f->h, f->c, &f->doc, 0);
     }
     read_top(f);
     if (is_error(f))

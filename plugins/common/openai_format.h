@@ -4,7 +4,7 @@
  * All functions: [loop], one exchange at a time. */
 #ifndef TURNPIKE_PLUGINS_OPENAI_FORMAT_H
 #define TURNPIKE_PLUGINS_OPENAI_FORMAT_H
-#include <turnpike/plugin.h>
+#include "fault.h"
 
 typedef struct openai_choice openai_choice; /* kept: what the decoder knows of one choice */
 
@@ -28,17 +28,6 @@ void openai_begin(openai_reply *r, const tp_operation *op);
 tp_status openai_head(openai_reply *r, const tp_reply *reply, int32_t *framing);
 tp_status openai_data(const tp_host *h, tp_call *c, openai_reply *r, tp_frame *frame);
 tp_status openai_end(const tp_host *h, tp_call *c, openai_reply *r, int32_t broken);
-
-/* ---- Errors (openai_error.c) */
-/* Emits ERROR for a refusal of status 400 and above. */
-tp_status openai_failed(const tp_host *h, tp_call *c, const tp_reply *reply);
-/* Emits ERROR for an error that came inside a reply: `doc` is its document, `at` the value of
- * "error" or 0 when the whole document is the error. */
-tp_status openai_error_in(const tp_host *h, tp_call *c, const tp_doc *doc, uint32_t at);
-/* Emits ERROR with a sentence of ours: the upstream did what it should not. */
-tp_status openai_error_text(const tp_host *h, tp_call *c, tp_str text);
-/* The first header of that name (ASCII case ignored), or an empty span. */
-tp_str openai_header(const tp_list *headers, tp_str name);
 
 /* ---- Usage (openai_usage.c) */
 /* Emits USAGE events, disjoint units, from an OpenAI usage object. frame: raw of the last of them,

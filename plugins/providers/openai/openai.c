@@ -118,7 +118,7 @@ static tp_status end(const tp_instance *in, tp_call *c, int32_t broken)
 
 static tp_status failed(const tp_instance *in, tp_call *c, const tp_reply *reply)
 {
-    return openai_failed(in->host, c, reply);
+    return fault_failed(in->host, c, reply);
 }
 
 static const tp_provider provider = {

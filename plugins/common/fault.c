@@ -1,13 +1,8 @@
-/* Errors of OpenAI-compatible upstreams, in all the shapes that they come in. */
-#include "openai_format.h"
+/* What an upstream says when it refuses or fails, in all the shapes that it comes in. */
+#include "fault.h"
 #include "span.h"
 
-typedef struct upstream_error {
-    tp_str message, type, code, param;
-    int64_t status; /* 0: not said */
-} upstream_error;
-
-static int contains(tp_str s, tp_str word) /* ASCII case ignored */
+int fault_contains(tp_str s, tp_str word) /* ASCII case ignored */
 {
     for (; s.len >= word.len; s.ptr++, s.len--)
         if (span_istarts(s, word))
@@ -32,10 +27,11 @@ static int64_t status_of(const tp_doc *d, uint32_t t, tp_str text)
 }
 
 static void read_object(const tp_host *h, tp_call *c, const tp_doc *d, uint32_t object,
-                        upstream_error *e)
+                        fault *e)
 {
     static const tp_str words[] = {SPAN_INIT("message"), SPAN_INIT("detail"), SPAN_INIT("error_description"),
-                                   SPAN_INIT("error"), SPAN_INIT("title")};
+                                   SPAN_INIT("error"), SPAN_INIT("title"), SPAN_INIT("msg"),
+                                   SPAN_INIT("Message")};
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]) && !e->message.len; i++)
         e->message = as_text(h, c, d, h->find(d, object, words[i]));
     uint32_t code = h->find(d, object, SPAN("code"));
@@ -43,6 +39,10 @@ static void read_object(const tp_host *h, tp_call *c, const tp_doc *d, uint32_t 
     e->code = as_text(h, c, d, code);
     e->param = as_text(h, c, d, h->find(d, object, SPAN("param")));
     e->status = status_of(d, code, e->code);
+    if (!e->type.len) /* Google's: the number is "code", the word "status" */
+        e->type = span_member(h, c, d, object, SPAN("status"));
+    if (!e->type.len)
+        e->type = span_member(h, c, d, object, SPAN("__type"));
     static const tp_str statuses[] = {SPAN_INIT("status_code"), SPAN_INIT("status"), SPAN_INIT("http_status")};
     for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]) && !e->status; i++) {
         uint32_t t = h->find(d, object, statuses[i]);
@@ -50,9 +50,7 @@ static void read_object(const tp_host *h, tp_call *c, const tp_doc *d, uint32_t 
     }
 }
 
-/* at: the value of "error", or TP_NULL's token 0: the document itself. */
-static void read_error(const tp_host *h, tp_call *c, const tp_doc *d, uint32_t at,
-                       upstream_error *e)
+void fault_read(const tp_host *h, tp_call *c, const tp_doc *d, uint32_t at, fault *e)
 {
     if (d->tokens[at].kind == TP_ARRAY && span_filled(d, at))
         at++; /* a list of errors: the first one speaks */
@@ -81,13 +79,13 @@ static void read_error(const tp_host *h, tp_call *c, const tp_doc *d, uint32_t a
 static int any_of(tp_str s, const tp_str *words)
 {
     for (; words->len; words++)
-        if (contains(s, *words))
+        if (fault_contains(s, *words))
             return 1;
     return 0;
 }
 
 /* What the words say, where they say more than the status. 0: nothing. */
-static int32_t code_by_words(const upstream_error *e, int64_t status)
+static int32_t code_by_words(const fault *e, int64_t status)
 {
     static const tp_str quota[] = {SPAN_INIT("insufficient_quota"), SPAN_INIT("insufficient_credits"),
                                    SPAN_INIT("insufficient_balance"), SPAN_INIT("billing_hard_limit"),
@@ -99,18 +97,22 @@ static int32_t code_by_words(const upstream_error *e, int64_t status)
                                     SPAN_INIT("maximum prompt length"), SPAN_INIT("prompt is too long"),
                                     SPAN_INIT("context_length"), SPAN_INIT("max_new_tokens` must be"),
                                     SPAN_INIT("too many tokens"), SPAN_INIT("too large for model with"),
+                                    SPAN_INIT("exceeds the maximum number of tokens"),
+                                    SPAN_INIT("input is too long"), SPAN_INIT("exceed context limit"),
                                     {0}};
     static const tp_str key[] = {SPAN_INIT("incorrect api key"), SPAN_INIT("api key not valid"),
                                  SPAN_INIT("invalid api key"), {0}};
     if (any_of(e->code, quota) || any_of(e->type, quota))
         return TP_ERR_QUOTA;
-    if (contains(e->code, SPAN("context_length_exceeded")) ||
-        contains(e->type, SPAN("context_length_exceeded")))
+    if (fault_contains(e->code, SPAN("context_length_exceeded")) ||
+        fault_contains(e->type, SPAN("context_length_exceeded")))
         return TP_ERR_TOO_LONG;
     if (any_of(e->code, filter) || any_of(e->type, filter))
         return TP_ERR_FILTER;
-    if (contains(e->code, SPAN("invalid_api_key")))
+    if (fault_contains(e->code, SPAN("invalid_api_key")))
         return TP_ERR_AUTH;
+    if (status == 400 && fault_contains(e->message, SPAN("credit balance is too low")))
+        return TP_ERR_QUOTA;
     if (status == 400 || status == 413 || status == 422) {
         if (any_of(e->message, length))
             return TP_ERR_TOO_LONG;
@@ -138,7 +140,7 @@ static int32_t code_by_status(int64_t status)
 }
 
 /* An error inside a reply has no status line; its type is what there is. */
-static int32_t code_by_type(const upstream_error *e)
+static int32_t code_by_type(const fault *e)
 {
     static const struct { tp_str word; int32_t code; } types[] = {
         {SPAN_INIT("rate_limit"), TP_ERR_RATE},         {SPAN_INIT("too_many_requests"), TP_ERR_RATE},
@@ -146,47 +148,19 @@ static int32_t code_by_type(const upstream_error *e)
         {SPAN_INIT("authentication"), TP_ERR_AUTH},     {SPAN_INIT("permission"), TP_ERR_FORBIDDEN},
         {SPAN_INIT("not_found"), TP_ERR_NOT_FOUND},     {SPAN_INIT("timeout"), TP_ERR_TIMEOUT},
         {SPAN_INIT("invalid_request"), TP_ERR_INVALID}, {SPAN_INIT("tool_use_failed"), TP_ERR_INVALID},
+        {SPAN_INIT("throttling"), TP_ERR_RATE},         {SPAN_INIT("resource_exhausted"), TP_ERR_RATE},
+        {SPAN_INIT("unauthenticated"), TP_ERR_AUTH},    {SPAN_INIT("accessdenied"), TP_ERR_FORBIDDEN},
+        {SPAN_INIT("deadline_exceeded"), TP_ERR_TIMEOUT}, {SPAN_INIT("invalid_argument"), TP_ERR_INVALID},
+        {SPAN_INIT("validationexception"), TP_ERR_INVALID}, {SPAN_INIT("resourcenotfound"), TP_ERR_NOT_FOUND},
+        {SPAN_INIT("billing"), TP_ERR_QUOTA},           {SPAN_INIT("request_too_large"), TP_ERR_TOO_LONG},
     };
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
-        if (contains(e->code, types[i].word) || contains(e->type, types[i].word))
+        if (fault_contains(e->code, types[i].word) || fault_contains(e->type, types[i].word))
             return types[i].code;
     return TP_ERR_UPSTREAM;
 }
 
-static tp_status emit_error(const tp_host *h, tp_call *c, const upstream_error *e, int32_t code,
-                            int64_t retry_ms)
-{
-    tp_event ev = openai_event(TP_EV_ERROR);
-    ev.code = code;
-    ev.id = e->code;
-    ev.name = e->type;
-    ev.text = e->message;
-    ev.param = e->param;
-    ev.number = retry_ms;
-    return h->emit(c, &ev);
-}
-
-tp_status openai_error_in(const tp_host *h, tp_call *c, const tp_doc *d, uint32_t at)
-{
-    upstream_error e = {.status = 0};
-    read_error(h, c, d, at, &e);
-    if (!e.message.len)
-        e.message = SPAN("The provider reported an error without a message.");
-    int32_t code = code_by_words(&e, e.status ? e.status : 400);
-    if (!code)
-        code = code_by_status(e.status);
-    if (!code)
-        code = code_by_type(&e);
-    return emit_error(h, c, &e, code, -1);
-}
-
-tp_status openai_error_text(const tp_host *h, tp_call *c, tp_str text)
-{
-    upstream_error e = {.message = text};
-    return emit_error(h, c, &e, TP_ERR_UPSTREAM, -1);
-}
-
-tp_str openai_header(const tp_list *headers, tp_str name)
+tp_str fault_header(const tp_list *headers, tp_str name)
 {
     for (uint32_t i = 0; i < headers->count; i++) {
         const tp_header *x = (const void *)((const char *)headers->ptr + (size_t)i * headers->stride);
@@ -243,16 +217,16 @@ static int64_t seconds_to_ms(tp_str s)
     return whole > 86400 ? 86400000 : whole * 1000 + ms;
 }
 
-static int64_t retry_after(const tp_call *c, const tp_list *headers)
+int64_t fault_retry_after(const tp_call *c, const tp_list *headers)
 {
-    tp_str ms = openai_header(headers, SPAN("retry-after-ms"));
+    tp_str ms = fault_header(headers, SPAN("retry-after-ms"));
     int64_t v;
     const char *dot = ms.len ? memchr(ms.ptr, '.', ms.len) : NULL;
     if (dot)
         ms.len = (size_t)(dot - ms.ptr);
     if (ms.len && span_to_int(ms, &v) && v >= 0)
         return v > 86400000 ? 86400000 : v;
-    tp_str after = openai_header(headers, SPAN("retry-after"));
+    tp_str after = fault_header(headers, SPAN("retry-after"));
     if (!after.len)
         return -1;
     v = seconds_to_ms(after);
@@ -278,26 +252,70 @@ static int is_sentence(tp_str s)
     return 1;
 }
 
-tp_status openai_failed(const tp_host *h, tp_call *c, const tp_reply *reply)
+int32_t fault_code(const fault *f, int64_t status)
 {
-    upstream_error e = {.status = 0};
+    int32_t code = code_by_words(f, status ? status : f->status ? f->status : 400);
+    if (!code)
+        code = code_by_status(status ? status : f->status);
+    return code ? code : code_by_type(f);
+}
+
+tp_status fault_emit(const tp_host *h, tp_call *c, const fault *f, int32_t code)
+{
+    tp_event e = {.size = sizeof(tp_event), .kind = TP_EV_ERROR, .code = code};
+    e.id = f->code;
+    e.name = f->type;
+    e.text = f->message;
+    e.param = f->param;
+    e.number = f->retry_ms;
+    return h->emit(c, &e);
+}
+
+tp_status fault_say(const tp_host *h, tp_call *c, tp_str text)
+{
+    fault f = {.message = text, .retry_ms = -1};
+    return fault_emit(h, c, &f, TP_ERR_UPSTREAM);
+}
+
+tp_str fault_status_sentence(int32_t status, char text[64])
+{
+    memcpy(text, SPAN("The provider answered with status 000 and no message.").ptr, 54);
+    if (status >= 100 && status <= 999) {
+        char *at = strstr(text, "000");
+        at[0] = (char)('0' + status / 100);
+        at[1] = (char)('0' + status / 10 % 10);
+        at[2] = (char)('0' + status % 10);
+    }
+    return (tp_str){text, 53};
+}
+
+void fault_of_reply(const tp_host *h, tp_call *c, const tp_reply *reply, fault *f, char text[64])
+{
     tp_doc d;
     tp_str body = span_trim(reply->body);
+    *f = (fault){.retry_ms = fault_retry_after(c, &reply->headers)};
     if (body.len && (body.ptr[0] == '{' || body.ptr[0] == '[' || body.ptr[0] == '"') &&
         h->scan(c, body, &d) == TP_OK && d.count)
-        read_error(h, c, &d, 0, &e);
+        fault_read(h, c, &d, 0, f);
     else if (is_sentence(body))
-        e.message = body;
-    char text[] = "The provider answered with status 000 and no message.";
-    if (!e.message.len && reply->status >= 100 && reply->status <= 999) {
-        char *at = strstr(text, "000");
-        at[0] = (char)('0' + reply->status / 100);
-        at[1] = (char)('0' + reply->status / 10 % 10);
-        at[2] = (char)('0' + reply->status % 10);
-        e.message = (tp_str){text, sizeof(text) - 1};
-    }
-    int32_t code = code_by_words(&e, reply->status);
-    if (!code)
-        code = code_by_status(reply->status);
-    return emit_error(h, c, &e, code ? code : TP_ERR_UPSTREAM, retry_after(c, &reply->headers));
+        f->message = body;
+    if (!f->message.len)
+        f->message = fault_status_sentence(reply->status, text);
+}
+
+tp_status fault_failed(const tp_host *h, tp_call *c, const tp_reply *reply)
+{
+    fault f;
+    char text[64];
+    fault_of_reply(h, c, reply, &f, text);
+    return fault_emit(h, c, &f, fault_code(&f, reply->status));
+}
+
+tp_status fault_in(const tp_host *h, tp_call *c, const tp_doc *d, uint32_t at)
+{
+    fault f = {.retry_ms = -1};
+    fault_read(h, c, d, at, &f);
+    if (!f.message.len)
+        f.message = SPAN("The provider reported an error without a message.");
+    return fault_emit(h, c, &f, fault_code(&f, 0));
 }
