@@ -56,7 +56,7 @@ void vec_out_free(vec_out *o)
 
 void vec_call_begin(vec_call *c, vec_out *o, void *state, vec_list *kept)
 {
-    *c = (vec_call){.out = o, .kept = kept, .keep_left = KEEP_MAX};
+    *c = (vec_call){.out = o, .kept = kept, .keep_left = KEEP_MAX, .not_json = TP_E_INPUT};
     c->pub = (tp_call){.size = sizeof(tp_call), .now_ms = INT64_C(1700000000000),
                        .seed = UINT64_C(0x0123456789abcdef), .state = state};
 }
@@ -133,8 +133,12 @@ static tp_status h_secret_header(tp_call *c, tp_str name, tp_str prefix)
 
 static tp_status h_sign(tp_call *c, tp_str scheme, tp_str params)
 {
-    (void)c, (void)scheme, (void)params;
-    return TP_E_UNSUPPORTED;
+    vec_out *o = of(c)->out;
+    TP_MUST(!o->has_sign && scheme.len && json_utf8_valid(params));
+    o->has_sign = 1;
+    o->sign_scheme = own_copy(&o->owned, scheme);
+    o->sign_params = own_copy(&o->owned, params);
+    return TP_OK;
 }
 
 static tp_status h_write(tp_call *c, tp_str bytes)
@@ -205,7 +209,7 @@ static tp_status h_scan(tp_call *c, tp_str text, tp_doc *out)
         *out = (tp_doc){.text = text, .tokens = tokens, .count = tape.count};
     }
     json_tape_free(&tape);
-    return rc == 0 ? TP_OK : TP_E_INPUT;
+    return rc == 0 ? TP_OK : k->not_json;
 }
 
 static uint32_t h_find(const tp_doc *d, uint32_t object, tp_str key)

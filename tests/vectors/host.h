@@ -36,8 +36,9 @@ typedef struct vec_out { /* what a call put out; copies, owned */
     vec_list events;  /* tp_event */
     vec_list reports; /* vec_report */
     int32_t status;   /* status() */
-    int has_request, has_local, has_secret;
+    int has_request, has_local, has_secret, has_sign;
     tp_str method, path, local_type, secret_name, secret_prefix;
+    tp_str sign_scheme, sign_params;
     tp_local local;
     int32_t local_status;
     tp_status fail_status;
@@ -52,8 +53,10 @@ typedef struct vec_call {
     vec_list allocs; /* void *: ended with the call */
     vec_list *kept;  /* void *: the state's; NULL: keep fails */
     size_t keep_left;
+    tp_status not_json; /* what scan answers to what is not JSON */
 } vec_call;
-/* state may be NULL. */
+/* state may be NULL. The call's clock stands at a fixed time, and what is not JSON is the client's
+ * fault: change c->pub.now_ms and c->not_json afterwards where it is otherwise. */
 void vec_call_begin(vec_call *c, vec_out *o, void *state, vec_list *kept);
 void vec_call_end(vec_call *c);
 void vec_list_free(vec_list *l); /* frees the pointers in a list of void *, and the list */
