@@ -418,7 +418,10 @@ int framer_end(framer *f, tp_frame *out, int *cut)
         event_clear(f);
         return FRAME_NONE;
     }
-    *cut = f->part.len != 0 || (f->flags & HAS_DATA) || ((f->flags & HAS_NAME) && f->name.len) ||
-           f->flags >> BOM_SHIFT != 0; /* bytes that might have become a BOM, or a line */
+    if (f->framing == TP_SSE) {
+        tp_str rest = STR("\n\n");
+        return framer_next(f, &rest, out);
+    }
+    *cut = f->part.len != 0;
     return FRAME_NONE;
 }

@@ -33,8 +33,9 @@ int framer_next(framer *f, tp_str *in, tp_frame *out);
 /* CHUNKS: the last n bytes of the frame just handed out were not used; they come again at the begin
  * of the next frame, which comes when more input does. 0, FRAME_TOO_LONG or FRAME_NOMEM. */
 int framer_unused(framer *f, const tp_frame *last, size_t n);
-/* Input has ended: FRAME_GOT hands out a last LINES frame without line end, else FRAME_NONE. An SSE
- * event without its blank line is dropped, as the specification says; *cut is then 1, as it is for
- * CHUNKS when bytes were given back that nobody has used since. */
+/* Input has ended: FRAME_GOT hands out a last LINES frame without line end, and a last SSE event
+ * without its blank line (the specification drops it; upstreams that leave the blank line out after
+ * their last event are many, and an event that was really cut is no JSON); FRAME_TOO_LONG, FRAME_NOMEM;
+ * else FRAME_NONE. *cut is 1 for CHUNKS when bytes were given back that nobody has used since. */
 int framer_end(framer *f, tp_frame *out, int *cut);
 #endif

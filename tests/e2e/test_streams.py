@@ -102,6 +102,8 @@ def test_bytes_of_a_frame_are_kept():
     b": comment\n\ndata: %s\n\n: ping\n\nid: 7\nretry: 10\ndata: %s\n\n: x\ndata: [DONE]\n\n",
     b"event: message\ndata: %s\n\nevent: message\ndata: %s\n\ndata: [DONE]\n\n",
     b"data: %s\n\ndata: %s\n\ndata: [DONE]\n\ndata: after\n\n",            # what follows the end is nobody's
+    b"data: %s\n\ndata: %s\n\ndata: [DONE]\n",                              # no last blank line
+    b"data: %s\n\ndata: %s\n\ndata: [DONE]",
 ])
 def test_every_way_to_write_a_stream(stream):
     first = frame("")

@@ -49,8 +49,10 @@ static void reader_run(transcript *t, tp_str all)
         if (c == '\r' && i + 1 < all.len && all.ptr[i + 1] == '\n')
             i++;
     }
-    int cut = r.data.len || r.name.len || (r.line.len && r.line.ptr[0] != ':');
-    TP_MUST(buf_printf(&t->text, "END 0 cut=%d\n", cut) == 0);
+    if (r.line.len)
+        reader_line(&r, t);
+    reader_line(&r, t); /* the end ends the last event too */
+    TP_MUST(buf_adds(&t->text, STR("END 0 cut=0\n")) == 0);
     buf_free(&r.line);
     buf_free(&r.data);
     buf_free(&r.name);
