@@ -202,6 +202,8 @@ def judge_refusal(driver, outcome, body, want):
 
 def judge_result(result, want, streaming, part):
     """Complaints about one run of a reply that was taken."""
+    if want.instead and [e["kind"] for e in result["events"]] in (["error"], ["start", "error"]):
+        return [f"{part}: {c}" for c in compare_error(result["events"][-1], want.instead)]
     if result["status"] != "ok":
         events = [e for e in result["events"] if e["kind"] == "error"]
         return [f"{part}: {why_failed(result)} {events[-1].get('text', '') if events else ''}"]
