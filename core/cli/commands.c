@@ -90,6 +90,11 @@ int cli_check(int argc, char **argv)
     for (uint32_t i = 0; i < c->strategy_count; i++)
         bad += check_use(c, c->strategies[i].plugin, &c->strategies[i].options,
                          c->strategies[i].options_place, &a);
+    tp_error err = {0};
+    if (world_check_credentials(c, &err) != 0) {
+        fprintf(stderr, "%s\n", err.text);
+        bad++;
+    }
     for (uint32_t i = 0; i < c->notice_count; i++)
         printf("notice: %.*s\n", STR_ARG(c->notices[i]));
     if (!bad)

@@ -25,6 +25,13 @@ typedef struct conf_secret { /* a string, {"env": NAME} or {"file": PATH} (trail
     tp_str missing; /* why it is absent: "environment variable GROQ_API_KEY is not set" */
 } conf_secret;
 
+/* Of several parts, for providers that sign (docs/configuration.md, credential). */
+enum { CONF_CREDENTIAL_KEY = 0, CONF_CREDENTIAL_AWS = 1, CONF_CREDENTIAL_GOOGLE = 2 };
+typedef struct conf_credential { /* as written; what it comes to is conf_provider.api_key */
+    conf_secret access_key_id, secret_access_key, session_token, service_account;
+    conf_place place; /* file NULL: none is written */
+} conf_credential;
+
 typedef struct conf_timeouts { /* milliseconds, 1 .. 86,400,000 */
     int64_t connect_ms;    /* 5,000 */
     int64_t first_byte_ms; /* request sent -> first byte of the answer; 60,000 */
@@ -51,8 +58,11 @@ typedef struct conf_provider {
                        variable is absent and the provider is dormant or disabled) */
     conf_place options_place; /* of the text's first byte, for conf_check_options */
     tp_str base_url;     /* options.base_url, without trailing '/'; empty: none */
-    conf_secret api_key; /* absent and not asked for: key_needed 0 */
-    int32_t key_needed;  /* an api_key member was written */
+    conf_secret api_key; /* absent and not asked for: key_needed 0. Of a credential: "ID:SECRET" or
+                            "ID:SECRET:TOKEN" (AWS), the document (Google) */
+    conf_credential credential;
+    int32_t credential_kind; /* CONF_CREDENTIAL_: what form api_key is in */
+    int32_t key_needed;  /* an api_key or credential member was written */
     int32_t http2;       /* "http": "2" (curl transport); "1.1" is the default */
     tp_str proxy;        /* "proxy": URL, or "environment" */
     tp_str ca_file;      /* "tls": {"ca_file": PATH}; empty: the system's */
@@ -322,6 +332,10 @@ conf *conf_load(const char *dir, const conf_env *env, tp_error *err);
 conf *conf_load_texts(const char *const *names, const tp_str *texts, uint32_t count,
                       const conf_env *env, tp_error *err);
 void conf_free(conf *c); /* c may be NULL */
+
+/* Blanks comments and trailing commas of a snippet with spaces, so that it is JSON; lengths and line
+ * ends stay. 0, or -1 with the place and a sentence. */
+int conf_jsonc_blank(char *text, size_t n, size_t *at, const char **what);
 
 /* "HOST:PORT", "[V6]:PORT" or ":PORT" (all addresses) -> out->host and port. host borrows from
  * text. 0, or TP_ERROR_CONFIG with a sentence. */

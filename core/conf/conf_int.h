@@ -65,7 +65,8 @@ enum {
     CONF_REQUIRED = 1,
     CONF_NO_DEFAULT = 2 /* def is a mark, not to be shown */,
     CONF_DASH = 4 /* a path: "-" stays as it is */,
-    CONF_NARROW = 8 /* flags: kept in an int32_t */
+    CONF_NARROW = 8 /* flags: kept in an int32_t */,
+    CONF_LINES = 16 /* a secret: may be of several lines */
 };
 
 struct conf_field {
@@ -128,7 +129,7 @@ typedef struct conf_section {
     const char *doc;
 } conf_section;
 extern const conf_section conf_sections[CONF_S_COUNT];
-extern const conf_table conf_deployment_table;
+extern const conf_table conf_deployment_table, conf_credential_table;
 extern const char *const conf_price_units[]; /* the well-known ones; ends with NULL */
 
 /* ---- Loading. */
@@ -190,11 +191,6 @@ static inline conf_node conf_child(conf_node n, uint32_t t)
 /* The node of this member, or n itself when it is not written. */
 conf_node conf_member(conf_node n, const char *key);
 
-/* jsonc.c */
-/* Blanks comments and trailing commas with spaces; lengths and line ends stay. 0, or -1 with the
- * place and a sentence. */
-int conf_jsonc_blank(char *text, size_t n, size_t *at, const char **what);
-
 /* read.c */
 int conf_read_dir(conf_loader *l, const char *dir);
 int conf_read_text(conf_loader *l, const char *name, tp_str text, uint32_t mode);
@@ -213,13 +209,20 @@ int conf_string(conf_loader *l, conf_node n, const conf_path *path, const char *
                 tp_str *out);
 
 /* value.c: parse functions of the tables */
-int conf_secret_parse(conf_loader *l, conf_node n, const conf_path *path, conf_secret *out);
+/* lines: it may be of several lines. */
+int conf_secret_parse(conf_loader *l, conf_node n, const conf_path *path, int lines,
+                      conf_secret *out);
 int conf_price_parse(tp_str text, int64_t *out); /* 0; -1 form, -2 too fine, -3 too large */
 int conf_field_prices(conf_loader *, conf_node, const conf_path *, const conf_field *, void *);
 int conf_field_headers(conf_loader *, conf_node, const conf_path *, const conf_field *, void *);
 int conf_field_listen(conf_loader *, conf_node, const conf_path *, const conf_field *, void *);
 int conf_field_status(conf_loader *, conf_node, const conf_path *, const conf_field *, void *);
 const char *conf_getenv(const conf_loader *l, const char *name); /* NULL when unset or empty */
+
+/* credential.c */
+/* p->credential, where one is written, becomes p->api_key. */
+int conf_join_credential(conf_loader *l, conf_provider *p, conf_node provider,
+                         const conf_path *path);
 
 /* options.c */
 /* item: the object that may have "options". soft: an absent variable becomes null. */

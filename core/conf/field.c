@@ -282,7 +282,7 @@ static int read_field(conf_loader *l, conf_node n, const conf_path *path, const 
     case CONF_STRINGS:
         return strings_field(l, n, path, f, item);
     case CONF_SECRET:
-        return conf_secret_parse(l, n, path, to);
+        return conf_secret_parse(l, n, path, (f->flags & CONF_LINES) != 0, to);
     case CONF_OBJECT:
         return conf_object(l, n, path, f->table, to, NULL);
     case CONF_LIST:

@@ -71,6 +71,9 @@ static int resolve_providers(conf_loader *l)
         conf_provider *p = &l->c->providers[i];
         conf_node n = l->nodes[CONF_S_PROVIDERS][i];
         conf_path path = {.up = &up, .name = p->name};
+        int rc = conf_join_credential(l, p, n, &path);
+        if (rc)
+            return rc;
         p->key_needed = p->api_key.source.len > 0;
         if (p->key_needed && !p->api_key.value.ptr) {
             p->dormant = 1;
@@ -79,8 +82,7 @@ static int resolve_providers(conf_loader *l)
                 conf_notice(l, "provider %.*s is dormant: %.*s", STR_ARG(p->name),
                             STR_ARG(p->dormant_why));
         }
-        int rc =
-            conf_options(l, n, &path, p->dormant || !p->enabled, &p->options, &p->options_place);
+        rc = conf_options(l, n, &path, p->dormant || !p->enabled, &p->options, &p->options_place);
         if (rc == 0)
             rc = conf_base_url(l, p, &path);
         if (rc)
@@ -139,7 +141,7 @@ static int resolve_deployments(conf_loader *l, conf_model *m, conf_node n, const
     conf_path up = {.up = path, .name = STR("deployments")};
     uint32_t list = json_find(&n.s->doc, n.t, STR("deployments")), t = list + 1;
     map ids = {0};
-    int rc = 0, usable = 0;
+    int rc = 0;
     for (uint32_t i = 0; rc == 0 && i < m->deployment_count; i++) {
         conf_deployment *d = &m->deployments[i], *other;
         conf_path below = {.up = &up, .index = i};
@@ -152,15 +154,38 @@ static int resolve_deployments(conf_loader *l, conf_model *m, conf_node n, const
                            "%s: deployment '%.*s' is listed twice: it stands "
                            "at %s already; give one of them an \"id\"",
                            conf_path_text(&below).s, STR_ARG(d->id), conf_where(other->place).s);
-        const conf_provider *p = &l->c->providers[d->provider_index];
-        usable += d->enabled && p->enabled && !p->dormant;
         t = n.s->doc.tokens[t].next;
     }
     map_free(&ids);
-    if (rc == 0 && !usable && m->enabled)
-        conf_notice(l, "model %.*s is not available: all its deployments are dormant or disabled",
-                    STR_ARG(m->id));
     return rc;
+}
+
+static int is_available(const conf_loader *l, const conf_model *m)
+{
+    for (uint32_t i = 0; i < m->deployment_count; i++) {
+        const conf_provider *p = &l->c->providers[m->deployments[i].provider_index];
+        if (m->deployments[i].enabled && p->enabled && !p->dormant)
+            return 1;
+    }
+    return 0;
+}
+
+/* A few by name; with the shipped catalog and no keys there would be hundreds. */
+static void note_unavailable(conf_loader *l)
+{
+    enum { BY_NAME = 8 };
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < l->c->model_count; i++)
+        n += l->c->models[i].enabled && !is_available(l, &l->c->models[i]);
+    for (uint32_t i = 0; n <= BY_NAME && i < l->c->model_count; i++) {
+        const conf_model *m = &l->c->models[i];
+        if (m->enabled && !is_available(l, m))
+            conf_notice(l, "model %.*s is not available: all its deployments are dormant or disabled",
+                        STR_ARG(m->id));
+    }
+    if (n > BY_NAME)
+        conf_notice(l, "%u of %u models are not available: all their deployments are dormant or "
+                       "disabled", n, l->c->model_count);
 }
 
 static int resolve_strategy(conf_loader *l, conf_model *m, conf_node n, const conf_path *path)
@@ -219,6 +244,8 @@ static int resolve_models(conf_loader *l)
         model_defaults(m);
         m->owned_by = conf_str(l, m->owned_by);
     }
+    if (rc == 0)
+        note_unavailable(l);
     return rc;
 }
 

@@ -196,6 +196,10 @@ static const conf_field provider_fields[] = {
             "by that environment variable, as a string, or by X when it is not set."},
     {.name = "api_key", .type = CONF_SECRET, .at = offsetof(conf_provider, api_key),
      .doc = "The provider's key. Written here, but nowhere to be found: the provider is dormant."},
+    {.name = "credential", .type = CONF_OBJECT, .at = offsetof(conf_provider, credential),
+     .table = &conf_credential_table,
+     .doc = "In place of `api_key`, for providers that sign their requests (AWS) or fetch tokens "
+            "(Google)."},
     {.name = "headers", .type = CONF_CUSTOM, .at = offsetof(conf_provider, headers),
      .count_at = offsetof(conf_provider, header_count), .parse = conf_field_headers,
      .type_name = "object of strings", .shown = "none",

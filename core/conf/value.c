@@ -13,15 +13,19 @@ const char *conf_getenv(const conf_loader *l, const char *name)
 }
 
 /* ---- Secrets. */
-/* A secret goes into a header line: a control character in it would end the line. */
-static int check_secret(conf_loader *l, conf_node n, const conf_path *path, const conf_secret *s)
+/* A secret goes into a header line: a control character in it would end the line. A document does
+ * not. */
+static int check_secret(conf_loader *l, conf_node n, const conf_path *path, int lines,
+                        const conf_secret *s)
 {
     for (size_t i = 0; i < s->value.len; i++)
-        if ((unsigned char)s->value.ptr[i] < 0x20 || s->value.ptr[i] == 0x7f)
+        if (((unsigned char)s->value.ptr[i] < 0x20 || s->value.ptr[i] == 0x7f) &&
+            !(lines && strchr("\n\r\t", s->value.ptr[i]) && s->value.ptr[i]))
             return conf_fail(l, n,
                              "%s: the secret from %.*s has a control character at byte %zu; "
-                             "expected one line of text",
-                             conf_path_text(path).s, STR_ARG(s->source), i + 1);
+                             "expected %s",
+                             conf_path_text(path).s, STR_ARG(s->source), i + 1,
+                             lines ? "text" : "one line of text");
     return 0;
 }
 
@@ -52,12 +56,38 @@ static int read_secret(conf_loader *l, const char *path, buf *out)
     return l->env.read(l->env.arg, path, out);
 }
 
+/* The one member of an object, if it is the one of this name: its value's token, or 0. */
+static uint32_t only_member(conf_node n, const char *name)
+{
+    const tp_doc *d = &n.s->doc;
+    uint32_t k = n.t + 1;
+    int one = json_kind(d, n.t) == TP_OBJECT && k < d->tokens[n.t].next &&
+              d->tokens[k + 1].next == d->tokens[n.t].next;
+    return one && json_string_is(d, k, str_of(name)) ? k + 1 : 0;
+}
+
+/* {"file": {"env": NAME}}: the path is what the variable holds. name->ptr NULL: it is not set, and
+ * out says so. */
+static int file_name(conf_loader *l, conf_node n, const conf_path *path, tp_str *name,
+                     conf_secret *out)
+{
+    static const char expect[] = "the path of a file, or {\"env\": NAME} where it is in a variable";
+    uint32_t t = only_member(n, "env");
+    conf_path below = {.up = path, .name = STR("env")};
+    if (!t)
+        return conf_string(l, n, path, expect, name);
+    int rc = secret_env(l, conf_child(n, t), &below, out);
+    *name = out->value;
+    out->value = STR_NONE;
+    return rc;
+}
+
 static int secret_file(conf_loader *l, conf_node n, const conf_path *path, conf_secret *out)
 {
-    tp_str name;
+    tp_str name = STR_NONE;
     buf text;
-    int rc = conf_string(l, n, path, "the path of a file", &name);
-    if (rc)
+    int rc = file_name(l, n, path, &name, out);
+    if (rc || !name.ptr)
         return rc;
     if (!name.len)
         return conf_fail(l, n, "%s: expected the path of a file, found an empty string",
@@ -105,31 +135,28 @@ static int secret_literal(conf_loader *l, conf_node n, const conf_path *path, co
     return 0;
 }
 
-int conf_secret_parse(conf_loader *l, conf_node n, const conf_path *path, conf_secret *out)
+int conf_secret_parse(conf_loader *l, conf_node n, const conf_path *path, int lines,
+                      conf_secret *out)
 {
-    const tp_doc *d = &n.s->doc;
-    uint32_t k = n.t + 1;
     int rc = 0;
     *out = (conf_secret){.value = STR_NONE};
-    if (json_kind(d, n.t) == TP_STRING) {
+    if (json_kind(&n.s->doc, n.t) == TP_STRING) {
         rc = secret_literal(l, n, path, out);
     } else {
         /* What was found may be the secret itself: only its kind is said. */
-        int one = json_kind(d, n.t) == TP_OBJECT && k < d->tokens[n.t].next &&
-                  d->tokens[k + 1].next == d->tokens[n.t].next;
-        int env = one && json_string_is(d, k, STR("env"));
+        uint32_t env = only_member(n, "env"), file = only_member(n, "file");
         conf_path p = {.up = path, .name = env ? STR("env") : STR("file")};
         if (env)
-            rc = secret_env(l, conf_child(n, k + 1), &p, out);
-        else if (one && json_string_is(d, k, STR("file")))
-            rc = secret_file(l, conf_child(n, k + 1), &p, out);
+            rc = secret_env(l, conf_child(n, env), &p, out);
+        else if (file)
+            rc = secret_file(l, conf_child(n, file), &p, out);
         else
             rc = conf_fail(l, n,
                            "%s: expected a secret: a string, {\"env\": NAME} or {\"file\": "
                            "PATH}",
                            conf_path_text(path).s);
     }
-    return rc ? rc : check_secret(l, n, path, out);
+    return rc ? rc : check_secret(l, n, path, lines, out);
 }
 
 /* ---- Prices. */

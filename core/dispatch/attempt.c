@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "sign/sign.h"
+
 static int takes(const tp_provider *p, tp_str format)
 {
     const char *at = p->formats.ptr;
@@ -19,7 +21,7 @@ static void forget_last_attempt(exchange *x)
     stream_clear(&x->events);
     x->tally = (stream_tally){0};
     x->pending = STR_NONE;
-    x->up_fin = x->local = x->used = x->byok = 0;
+    x->up_fin = x->local = x->used = x->byok = x->credential_way = 0;
     x->relayed = x->relayed_said = 0;
     x->chunk_used = 0;
     x->up_status = 0;
@@ -201,13 +203,6 @@ static int keep_segments(exchange *x, const plug_out *o)
     return 0;
 }
 
-static int add_header(exchange *x, tp_header *to, tp_str name, tp_str value)
-{
-    to->name = arena_str(&x->req, name);
-    to->value = arena_str(&x->req, value);
-    return to->name.ptr && to->value.ptr ? 0 : TP_E_NOMEM;
-}
-
 static int has_header(const plug_out *o, tp_str name)
 {
     for (uint32_t i = 0; i < o->header_count; i++)
@@ -233,8 +228,9 @@ static int keep_request(exchange *x, const plug_out *o)
     uint32_t n = 0;
     for (uint32_t i = 0; i < o->header_count; i++)
         bytes += o->headers[i].name.len + o->headers[i].value.len;
-    /* Room for the user agent, and for the secret's header. */
-    tp_header *h = arena_alloc(&x->req, (o->header_count + p->conf->header_count + 2) * sizeof(*h));
+    /* Room for the user agent, and for what the credential comes to. */
+    uint32_t most = o->header_count + p->conf->header_count + 1 + SIGN_AWS4_HEADERS;
+    tp_header *h = arena_alloc(&x->req, most * sizeof(*h));
     char *at = arena_alloc(&x->req, bytes);
     if (!h || !at || keep_segments(x, o) != 0)
         return TP_E_NOMEM;
@@ -264,10 +260,10 @@ static void attempt_began(exchange *x)
     route_live_started(x->live);
     x->sent_us = now;
     x->phase_due = now + t->connect_ms * 1000;
-    x->total_due = now + t->total_ms * 1000;
+    x->total_due = TP_MIN(x->total_due, now + t->total_ms * 1000); /* the credential took some */
 }
 
-static int start(exchange *x)
+int dispatch_start(exchange *x)
 {
     attempt_began(x);
     x->env->act->start_upstream = 1;
@@ -338,29 +334,8 @@ int dispatch_on_built(exchange *x, const dispatch_input *in)
     if (keep_request(x, o) != 0)
         return dispatch_attempt_failed(x, FAULT_INTERNAL);
     if (!o->has_secret && !o->has_sign)
-        return start(x);
-    /* Name and prefix of the secret's header wait in the place that the value will take. */
-    tp_header *last = (tp_header *)(uintptr_t)&x->up.headers[x->up.header_count];
-    tp_str name = o->has_secret ? o->secret_name : STR("Authorization");
-    if (add_header(x, last, name, o->secret_prefix) != 0)
-        return dispatch_attempt_failed(x, FAULT_INTERNAL);
-    x->asking = ASK_AWAIT;
-    x->after_ask = ST_CREDENTIAL;
-    return STAY;
-}
-
-int dispatch_on_credential(exchange *x, const dispatch_input *in)
-{
-    tp_header *last = (tp_header *)(uintptr_t)&x->up.headers[x->up.header_count];
-    if (in->code < 0) {
-        dispatch_fault_of(x, FAULT_INTERNAL, in->what);
-        return dispatch_attempt_failed(x, FAULT_INTERNAL);
-    }
-    last->value = arena_cat(&x->req, last->value, in->bytes);
-    if (!last->value.ptr)
-        return dispatch_attempt_failed(x, FAULT_INTERNAL);
-    x->up.header_count++;
-    return start(x);
+        return dispatch_start(x);
+    return dispatch_ask_credential(x, o);
 }
 
 /* ---- Failure. */

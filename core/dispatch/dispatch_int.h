@@ -58,14 +58,23 @@ int dispatch_on_held(exchange *x, const dispatch_input *in);
 int dispatch_attempt(exchange *x, const dispatch_input *in);
 int dispatch_on_converted(exchange *x, const dispatch_input *in);
 int dispatch_on_built(exchange *x, const dispatch_input *in);
-int dispatch_on_credential(exchange *x, const dispatch_input *in);
 /* The attempt failed as x->fault says: next candidate, or the error. class: TP_ERR_ or FAULT_. */
 int dispatch_attempt_failed(exchange *x, int fault_class);
 int dispatch_is_final(int fault_class); /* another candidate cannot better it */
 /* Fills x->fault for a class, from what the gateway knows itself. */
 void dispatch_fault_of(exchange *x, int fault_class, const char *what);
 int dispatch_next_step(exchange *x); /* build again, for the next step of this attempt */
+int dispatch_start(exchange *x);     /* x->up is complete: start it */
 void dispatch_upstream_over(exchange *x, int failed); /* cancel, live figures */
+
+/* ---- credential.c: secret, token or signature. */
+/* Asks for what the plugin asked for; x->up has all but that, and room for its headers. */
+int dispatch_ask_credential(exchange *x, const plug_out *o);
+int dispatch_answer_credential(exchange *x, dispatch_input *in); /* 1: in is the answer */
+int dispatch_on_credential(exchange *x, const dispatch_input *in);
+int dispatch_credential_late(exchange *x);     /* the deadline of the wait may have come */
+void dispatch_leave_credential(exchange *x);   /* it is no longer awaited, if it was */
+void dispatch_credential_refused(exchange *x); /* the upstream answered 401 */
 
 /* ---- flow.c: the reply. */
 int dispatch_on_upstream(exchange *x, const dispatch_input *in);

@@ -181,6 +181,8 @@ static int enter(exchange *x, const dispatch_input *in)
         on_progress(x);
         return STAY;
     }
+    if (kind == IN_TIMER && x->asking == ASK_AWAIT)
+        return dispatch_credential_late(x);
     if (x->asking) {
         if (!answers(x->asking, kind)) {
             put_by(x, in);
@@ -249,28 +251,6 @@ static int answer_verify(exchange *x, dispatch_input *in)
     return 1;
 }
 
-static int answer_credential(exchange *x, dispatch_input *in)
-{
-    dispatch_env *env = x->env;
-    const world_provider *p = x->on->provider;
-    tp_str secret = p->conf->api_key.value;
-    const char *why = "no secret is configured for this provider";
-    const book_byok *own = admit_byok(&x->who, p->conf->name, x->op.format);
-    int rc;
-    x->byok = own != NULL;
-    if (own) /* the customer's own key, never the gateway's */
-        secret = own->secret, rc = env->out.has_sign ? -1 : 1;
-    else if (env->ports.credential)
-        rc = env->ports.credential(env->ports.arg, x, p, &env->out, &secret, &why);
-    else
-        rc = secret.ptr && !env->out.has_sign ? 1 : -1;
-    if (rc == 0)
-        return 0;
-    *in = (dispatch_input){
-        .kind = IN_CREDENTIAL, .code = rc < 0 ? -1 : 0, .bytes = secret, .what = why};
-    return 1;
-}
-
 static int answer_manage(exchange *x, dispatch_input *in)
 {
     dispatch_env *env = x->env;
@@ -297,7 +277,7 @@ static int answer_settle(exchange *x, dispatch_input *in)
 static int64_t deadline_of(const exchange *x)
 {
     int64_t due = TP_MIN(x->phase_due, x->total_due);
-    if (x->state == ST_DONE || x->asking)
+    if (x->state == ST_DONE || (x->asking && x->asking != ASK_AWAIT))
         return INT64_MAX;
     return TP_MIN(due, x->local_due);
 }
@@ -346,7 +326,7 @@ static void park(exchange *x)
 void dispatch_run(exchange *x, const dispatch_input *first, tp_now now, dispatch_actions *out)
 {
     static int (*const port[])(exchange *, dispatch_input *) = {
-        [ASK_CALL] = answer_call,     [ASK_HOLD] = answer_hold,     [ASK_AWAIT] = answer_credential,
+        [ASK_CALL] = answer_call,     [ASK_HOLD] = answer_hold,     [ASK_AWAIT] = dispatch_answer_credential,
         [ASK_SETTLE] = answer_settle, [ASK_MANAGE] = answer_manage,
         [ASK_VERIFY] = answer_verify,
     };

@@ -81,6 +81,12 @@ typedef struct dispatch_actions {
     int64_t deadline_us;     /* monotonic: when IN_TIMER is due; INT64_MAX: none */
 } dispatch_actions;
 
+typedef struct dispatch_need { /* what an attempt needs of a credential; borrowed for the call */
+    tp_str scope;  /* a Google token for it is wanted; ptr NULL: the secret itself */
+    tp_str secret; /* what there is: the customer's own key, or the provider's; ptr NULL: none */
+    int32_t own, reserved; /* own: it is the customer's */
+} dispatch_need;
+
 /* ---- Ports: the outside, one set a worker. A port that answers later returns 0, and the driver
  * feeds the input when the answer is there. */
 typedef struct dispatch_ports {
@@ -92,10 +98,16 @@ typedef struct dispatch_ports {
     /* The most that x may cost, and the most tokens it may take. 1: held; -1: refused, *why (402,
      * 429, 503; strings static or in x->mem). NULL: always held. */
     int (*hold)(void *arg, exchange *x, int64_t nano, int64_t tokens, profile_error *why);
-    /* The provider's secret, or what sign asked for. 1, or -1 and *why. NULL: from configuration.
+    /* The provider's secret (not asked for where the customer has a key of his own), or a token. 1,
+     * or -1 and *why, both of which last for the call's run. NULL: from configuration, and no tokens.
      */
-    int (*credential)(void *arg, exchange *x, const world_provider *p, const plug_out *ask,
+    int (*credential)(void *arg, exchange *x, const world_provider *p, const dispatch_need *need,
                       tp_str *secret, const char **why);
+    /* What credential was to answer later is no longer awaited: no IN_CREDENTIAL may follow. Must be
+     * there where credential may answer later. */
+    void (*credential_leave)(void *arg, exchange *x);
+    /* The upstream answered 401 to the token that credential gave last. NULL: nobody cares. */
+    void (*credential_refused)(void *arg, exchange *x);
     /* r->charged_nano is what the customer owes; the port lowers it to what was charged.
      * 1: settled. NULL: nothing is. */
     int (*settle)(void *arg, exchange *x, settle_record *r);
@@ -155,6 +167,7 @@ struct exchange { /* fields are dispatch's own but for req, up, world, request_i
     uint8_t outcome, used, unrendered, written;
     uint8_t byok, estimated, left;            /* left: the admission has been told that it is over */
     uint8_t unowed;                           /* set by the hold port: there is nothing to settle */
+    uint8_t credential_way;                   /* credential.c's own */
     int32_t after_ask;       /* state to enter when the answer is there */
 
     const world_route *route;
@@ -176,6 +189,7 @@ struct exchange { /* fields are dispatch's own but for req, up, world, request_i
     uint32_t provider_state_cap, step;
     size_t keep_left;
     size_t chunk_used;       /* TP_CHUNKS: of whole, to be dropped before the next call */
+    tp_str sign_with[2];     /* in req: service and region, or scope */
     tp_str served, dropped;  /* in mem: the model that answered; fields that were not carried */
 
     framer frames;

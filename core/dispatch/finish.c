@@ -404,6 +404,7 @@ int dispatch_gone(exchange *x)
         return ST_DONE;
     if (x->asking != ASK_SETTLE && !x->settled) /* else the ledger has been told how it ended */
         x->outcome = SETTLE_CANCELLED;
+    dispatch_leave_credential(x);
     if (x->asking) /* its answer is awaited, then this is called again */
         return STAY;
     if (!x->held || x->settled)

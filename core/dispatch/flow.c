@@ -124,6 +124,8 @@ int dispatch_on_upstream(exchange *x, const dispatch_input *in)
     x->up_status = in->head->status;
     x->first_us = x->env->now.mono_us;
     took_bytes(x, in);
+    if (x->up_status == 401)
+        dispatch_credential_refused(x);
     if (x->up_status >= 400)
         return ST_ERRBODY;
     tp_reply *r = make_reply(x, STR_NONE);

@@ -48,6 +48,7 @@ flight *flight_new(worker *w, conn *c)
     f->body_len = f->body_cap = 0;
     f->paused = f->release_wanted = 0;
     f->job = NULL;
+    f->token = (token_waiter){.link = NULL};
     f->x.peer = copy_host(f->peer, sizeof(f->peer), str_make(c->peer, c->peer_len));
     f->next = w->flights;
     f->link = &w->flights;
@@ -73,6 +74,7 @@ static void flight_free(flight *f)
     worker *w = f->w;
     TP_MUST(!f->up && !f->c);
     jobs_free(f);
+    tokens_leave(&f->token);
     wheel_disarm(&w->timers, &f->timer);
     *f->link = f->next;
     if (f->next)
@@ -116,6 +118,34 @@ int flight_body(flight *f, tp_str bytes, int64_t declared)
         memcpy(f->body + f->body_len, bytes.ptr, bytes.len);
     f->body_len = need;
     return 0;
+}
+
+/* ---- Credentials. */
+
+static void on_token(token_waiter *t, tp_str token, const char *why)
+{
+    flight *f = TP_CONTAINER(t, flight, token);
+    worker_clock(f->w);
+    flight_run(f, &(dispatch_input){.kind = IN_CREDENTIAL,
+                                    .code = token.ptr ? 0 : -1,
+                                    .bytes = token,
+                                    .what = why});
+}
+
+int flight_credential(flight *f, const world_provider *p, const dispatch_need *need, tp_str *secret,
+                      const char **why)
+{
+    token_ask ask = {.provider = p->conf,
+                     .document = need->secret,
+                     .scope = need->scope,
+                     .own = need->own,
+                     .unix_s = f->w->now.unix_ms / 1000};
+    *secret = need->secret;
+    if (!need->scope.ptr || !need->secret.ptr)
+        return need->secret.ptr ? 1 : -1;
+    *why = "the gateway is about to end";
+    f->token.done = on_token;
+    return f->w->tokens ? tokens_get(f->w->tokens, &ask, &f->token, secret, why) : -1;
 }
 
 /* ---- The upstream's side. */

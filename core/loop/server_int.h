@@ -6,6 +6,7 @@
 #include "loop/net.h"
 #include "loop/server.h"
 #include "loop/tls.h"
+#include "loop/token.h"
 #include "loop/upstream.h"
 
 typedef struct worker worker;
@@ -51,6 +52,7 @@ struct worker {
     plug_scratch scratch;
     dispatch_env env;
     up_client *upstreams;
+    token_store *tokens;          /* NULL: the worker is ending */
     conn *conns;             /* all open ones */
     flight *flights;         /* all alive */
     flight *spare;           /* for reuse */
@@ -79,6 +81,7 @@ struct flight { /* one exchange, its upstream stream and its timer */
     size_t body_len, body_cap;
     int32_t paused, release_wanted;
     job *job;           /* what runs for it on another thread, and its answer */
+    token_waiter token; /* what it waits for, or was given, of the token service */
     char peer[48];      /* the client's address, without the port */
 };
 
@@ -140,6 +143,10 @@ static inline void figure_up(_Atomic uint64_t *f)
 {
     figure_set(f, atomic_load_explicit(f, memory_order_relaxed) + 1);
 }
+
+/* As dispatch_ports.credential. */
+int flight_credential(flight *f, const world_provider *p, const dispatch_need *need, tp_str *secret,
+                      const char **why);
 
 /* ---- jobs.c: what blocks (Argon2, the management API) runs on libuv's threads. */
 int jobs_verify(flight *f, int32_t *right);          /* as dispatch_ports.verify */

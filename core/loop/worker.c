@@ -28,6 +28,28 @@ static int port_verify(void *arg, exchange *x, int32_t *right)
     return jobs_verify(x->user, right);
 }
 
+static int port_credential(void *arg, exchange *x, const world_provider *p,
+                           const dispatch_need *need, tp_str *secret, const char **why)
+{
+    (void)arg;
+    return flight_credential(x->user, p, need, secret, why);
+}
+
+static void port_credential_leave(void *arg, exchange *x)
+{
+    flight *f = x->user;
+    (void)arg;
+    tokens_leave(&f->token);
+}
+
+static void port_credential_refused(void *arg, exchange *x)
+{
+    worker *w = arg;
+    flight *f = x->user;
+    if (w->tokens)
+        tokens_refused(w->tokens, &f->token);
+}
+
 static int port_hold(void *arg, exchange *x, int64_t nano, int64_t tokens, profile_error *why)
 {
     worker *w = arg;
@@ -164,6 +186,8 @@ static void on_wake(uv_async_t *a)
     if (quit && w->upstreams && quit == 1) {
         w->quit = 2;
         stop_now(w);
+        tokens_free(w->tokens);
+        w->tokens = NULL;
         up_client_close(w->upstreams, upstreams_closed, w);
     }
 }
@@ -268,6 +292,8 @@ static void on_second(uv_timer_t *t)
         book_quiet(w->env.admit->book, w->index); /* between callbacks nothing of it is held */
     if (p->tick)
         p->tick(p->arg, w->index, f, w->now);
+    if (w->tokens)
+        tokens_sweep(w->tokens);
     rest(w);
 }
 
@@ -303,6 +329,9 @@ int worker_init(worker *w, server *s, uint32_t index, const char *curl_module, t
                                       .verify = port_verify,
                                       .hold = p->hold ? port_hold : NULL,
                                       .settle = p->settle ? port_settle : NULL,
+                                      .credential = port_credential,
+                                      .credential_leave = port_credential_leave,
+                                      .credential_refused = port_credential_refused,
                                       .manage = port_manage,
                                       .record = port_record},
                             .admit = p->admit ? p->admit(p->arg, index) : NULL,
@@ -314,6 +343,7 @@ int worker_init(worker *w, server *s, uint32_t index, const char *curl_module, t
                             .max_reply_bytes = REPLY_MAX};
     w->upstreams = up_client_new(&w->net, curl_module, server_log(s));
     TP_MUST(w->upstreams);
+    w->tokens = tokens_new(&w->net, w->upstreams, &w->pool, w->env.user_agent, server_log(s));
     return 0;
 }
 

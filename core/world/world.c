@@ -54,7 +54,7 @@ world *world_new_take(conf *c, plug_loader *loader, uint32_t serial, const logge
     w->created_unix_s = (int64_t)time(NULL);
     arena_init(&w->mem, NULL, SIZE_MAX / 2); /* its size follows from the operator's own files */
     world_build b = {.w = w, .loader = loader, .log = log, .err = err};
-    if (world_build_plugins(&b) < 0 || world_build_models(&b) < 0 || world_build_routes(&b) < 0 ||
+    if (world_check_credentials(c, err) < 0 || world_build_plugins(&b) < 0 || world_build_models(&b) < 0 || world_build_routes(&b) < 0 ||
         world_build_keys(&b) < 0) {
         world_free(w);
         return NULL;

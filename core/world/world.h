@@ -88,6 +88,10 @@ typedef struct world {
  * NULL with err, which begins with the snippet's place. [load] */
 world *world_new_take(conf *c, plug_loader *loader, uint32_t serial, const logger *log,
                       tp_error *err);
+/* Are the credential documents of providers in use such as requests can be made with? 0, or
+ * TP_ERROR_CONFIG with a sentence that begins with the snippet's place. Part of world_new_take. [load]
+ */
+int world_check_credentials(const conf *c, tp_error *err);
 void world_ref(world *w);   /* [any] */
 /* [any] The last one frees; plugins are destroyed on the thread that does it. */
 void world_unref(world *w);

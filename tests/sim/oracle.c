@@ -43,7 +43,7 @@ static int judge(actor *a, const attempt *at, verdict *v)
         v->status = 400;
     if (v->status)
         return 0;
-    v->status = 502;
+    v->status = at->no_credential == 2 ? 504 : 502;
     if (at->no_credential)
         return 0;
     CHECK(a, at->steps, "an attempt that did not begin");

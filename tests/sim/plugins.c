@@ -240,7 +240,13 @@ static tp_status build(const tp_instance *in, tp_call *c, const tp_operation *op
         host()->report(c, TP_DROPPED, STR("pad"), STR("nobody wants it"));
     host()->request(c, STR("POST"), STR("/say"));
     host()->header(c, STR("content-type"), STR("application/json"));
-    host()->secret_header(c, STR("authorization"), STR("Bearer "));
+    at->sign = c->seed % 10 < 8 ? 0 : c->seed % 10 == 8 ? 1 : 2;
+    if (at->sign == 0)
+        host()->secret_header(c, STR("authorization"), STR("Bearer "));
+    else if (at->sign == 1)
+        host()->sign(c, STR("google-oauth"), STR("{\"scope\":\"cloud\"}"));
+    else
+        host()->sign(c, STR("aws4"), STR("{\"service\":\"sim\",\"region\":\"here\"}"));
     host()->write(c, str_make(body.ptr, cut));
     return host()->write(c, str_skip(body, cut));
 }

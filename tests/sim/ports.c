@@ -126,24 +126,50 @@ static int port_hold(void *arg, exchange *x, int64_t nano, int64_t tokens, profi
     return a->answer.kind == IN_HELD ? 1 : -1;
 }
 
-static int port_credential(void *arg, exchange *x, const world_provider *p, const plug_out *ask,
-                           tp_str *secret, const char **why)
+static int port_credential(void *arg, exchange *x, const world_provider *p,
+                           const dispatch_need *need, tp_str *secret, const char **why)
 {
     actor *a = x->user;
     (void)arg;
-    CHECK(a, ask->has_secret && !ask->has_sign, "a credential that was not asked for");
     int has = p->conf->api_key.value.ptr != NULL && !chance(&a->random, 4);
     attempt *at = a->shipped ? actor_attempt(a, x->step) : &a->attempts[a->attempt_count - 1];
+    CHECK(a, a->shipped || (need->scope.ptr != NULL) == (at->sign == 1), "a need of another kind");
+    CHECK(a, !need->scope.ptr || str_eq(need->scope, STR("cloud")), "a scope of %.*s",
+          STR_ARG(need->scope));
+    CHECK(a, !need->own && str_eq(need->secret, p->conf->api_key.value), "another secret");
+    tp_str given = !a->shipped && at->sign == 2 ? STR("AKIDSIM:sim-secret") : need->secret;
     at->no_credential = !has;
     a->answer = (dispatch_input){.kind = IN_CREDENTIAL,
                                  .code = has ? 0 : -1,
-                                 .bytes = p->conf->api_key.value,
+                                 .bytes = given,
                                  .what = "there is none"};
-    if (is_late(a, ASK_AWAIT))
+    if (is_late(a, ASK_AWAIT)) {
+        if (chance(&a->random, 15)) /* it never comes */
+            a->answer_due = INT64_MAX;
         return 0;
-    *secret = p->conf->api_key.value;
+    }
+    *secret = given;
     *why = "there is none";
     return has ? 1 : -1;
+}
+
+static void port_credential_leave(void *arg, exchange *x)
+{
+    actor *a = x->user;
+    (void)arg;
+    CHECK(a, a->asked == ASK_AWAIT, "left while %d is awaited", a->asked);
+    a->asked = 0;
+    a->answer_due = INT64_MAX;
+    if (!x->gone)
+        a->attempts[a->attempt_count - 1].no_credential = 2;
+}
+
+static void port_credential_refused(void *arg, exchange *x)
+{
+    actor *a = x->user;
+    (void)arg;
+    CHECK(a, !a->shipped && a->attempts[a->attempt_count - 1].sign == 1 && x->up_status == 401,
+          "a token was refused that nobody had");
 }
 
 static int port_settle(void *arg, exchange *x, settle_record *r)
@@ -204,7 +230,7 @@ attempt *actor_attempt(actor *a, uint32_t step)
         CHECK(a, a->attempt_count < SIM_ATTEMPTS, "too many attempts");
         attempt *at = &a->attempts[a->attempt_count++];
         at->live_key = a->x.on->live_key;
-        at->build = at->no_credential = at->steps = 0;
+        at->build = at->no_credential = at->steps = at->sign = 0;
     }
     return &a->attempts[a->attempt_count - 1];
 }
@@ -214,6 +240,8 @@ dispatch_ports sim_ports(void)
     return (dispatch_ports){.call = port_call,
                             .hold = port_hold,
                             .credential = port_credential,
+                            .credential_leave = port_credential_leave,
+                            .credential_refused = port_credential_refused,
                             .settle = port_settle,
                             .manage = port_manage,
                             .record = port_record};

@@ -55,7 +55,8 @@ enum {
 };
 typedef struct attempt {
     uint64_t live_key;
-    int build, no_credential, steps;
+    int build, no_credential, steps; /* no_credential: 1 there is none, 2 it never comes */
+    int sign;                        /* 0 a secret in a header, 1 a token, 2 aws4 */
     script step[SIM_STEPS];
 } attempt;
 

@@ -47,13 +47,18 @@ static void check_request(actor *a)
         }
         CHECK(a, str_eq(body, wanted), "the upstream gets\n%.*s\ninstead of\n%.*s", STR_ARG(body),
               STR_ARG(wanted));
-        CHECK(a,
-              u->header_count >= 2 &&
-                  str_eq(u->headers[u->header_count - 1].name, STR("authorization")),
+        const tp_header *last = &u->headers[u->header_count - 1];
+        CHECK(a, u->header_count >= 2 && str_ieq(last->name, STR("authorization")),
               "no credential");
-        CHECK(a,
-              str_eq(u->headers[u->header_count - 1].value, STR("Bearer sk-upstream-0123456789")),
-              "a wrong credential");
+        if (a->attempts[a->attempt_count - 1].sign == 2)
+            CHECK(a,
+                  str_starts(last->value, STR("AWS4-HMAC-SHA256 Credential=AKIDSIM/20231114/here/sim/"
+                                              "aws4_request, SignedHeaders=content-type;host;"
+                                              "x-amz-date, Signature=")),
+                  "a signature of %.*s", STR_ARG(last->value));
+        else
+            CHECK(a, str_eq(last->value, STR("Bearer sk-upstream-0123456789")),
+                  "a wrong credential");
     }
     buf_free(&got);
 }

@@ -18,6 +18,8 @@ static const char *fx_getenv(void *arg, const char *name)
     static const char *const vars[][2] = {{"SET_KEY", "sk-0123456789abcdef"},
                                           {"OTHER_KEY", "sk-fedcba9876543210"},
                                           {"EMPTY", ""},
+                                          {"KEY_FILE", "/keys/good"},
+                                          {"NO_FILE", "/keys/nowhere"},
                                           {"URL", "http://127.0.0.1:9/v1/"},
                                           {"REGION", "eu-\"west\""},
                                           {"BREAK", "one\ntwo"},
@@ -44,6 +46,8 @@ static int fx_read(void *arg, const char *path, buf *out)
         return buf_adds(out, STR("from-a-file-0123456789\n"));
     if (strcmp(path, "/keys/crlf") == 0)
         return buf_adds(out, STR("from-windows-0123456789\r\n"));
+    if (strcmp(path, "/keys/document") == 0)
+        return buf_adds(out, STR("{\n\t\"type\": \"service_account\"\r\n}\n"));
     if (strcmp(path, "/keys/empty") == 0)
         return buf_adds(out, STR("\n"));
     return strcmp(path, "/keys/locked") == 0 ? EACCES : ENOENT;

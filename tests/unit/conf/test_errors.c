@@ -196,7 +196,8 @@ static void secrets(void **state)
     assert_error("/c/a.json:1:41: providers.p.api_key.env: expected the name of an environment "
                  "variable, found the string \"A-B\"",
                  PROVIDER("\"api_key\": {\"env\": \"A-B\"}"), NULL);
-    assert_error("/c/a.json:1:42: providers.p.api_key.file: expected the path of a file, found the "
+    assert_error("/c/a.json:1:42: providers.p.api_key.file: expected the path of a file, or "
+                 "{\"env\": NAME} where it is in a variable, found the "
                  "number 1",
                  PROVIDER("\"api_key\": {\"file\": 1}"), NULL);
     assert_error("/c/a.json:1:33: providers.p.api_key: the secret from env BREAK has a control "
