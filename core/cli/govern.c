@@ -12,7 +12,7 @@
 
 static const cli_group *const groups[] = {
     &cli_keys_group, &cli_teams_group,       &cli_credits_group, &cli_ledger_group,
-    &cli_byok_group, &cli_generations_group, &cli_backup_group};
+    &cli_byok_group, &cli_generations_group, &cli_backup_group,  &cli_catalog_group};
 
 /* A descriptor of the three that the caller closed would be given to the next file opened: the
  * store's, and a table be printed into it. Opened for reading, so that writing fails. */

@@ -8,7 +8,7 @@
 #include "cli/table.h"
 
 extern const cli_group cli_keys_group, cli_teams_group, cli_credits_group, cli_ledger_group,
-    cli_byok_group, cli_generations_group, cli_backup_group;
+    cli_byok_group, cli_generations_group, cli_backup_group, cli_catalog_group;
 
 /* Runs "GROUP ..." when argv[0] is one of these: its exit status; or -1: another command. */
 int cli_govern(int argc, char **argv);

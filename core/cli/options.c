@@ -78,7 +78,7 @@ static int take_option(cli_call *c, int argc, char **argv, int *i, tp_error *err
     uint32_t at = 0;
     char what[300];
     int config = str_eq(name, STR("config"));
-    if (str_eq(name, STR("json")) && !equals) {
+    if (str_eq(name, STR("json")) && !equals && !c->group->no_json) {
         c->json = 1;
         return 0;
     }
@@ -90,7 +90,14 @@ static int take_option(cli_call *c, int argc, char **argv, int *i, tp_error *err
         }
     if (!f && !config)
         return unknown_option(c, name, err);
-    if (equals)
+    int flag = f && f->kind == CLI_FLAG;
+    if (flag && equals) {
+        snprintf(what, sizeof(what), "--%s takes no value", f->name);
+        return wrong(c, err, what);
+    }
+    if (flag)
+        value = "true";
+    else if (equals)
         value = equals + 1;
     else if (*i + 1 < argc)
         value = argv[++*i];
@@ -321,7 +328,8 @@ static void field_help(const cli_group *g, const cli_field *f, buf *out)
 {
     char left[64];
     const char *between = "(";
-    snprintf(left, sizeof(left), "--%s %s%s%s", f->name, f->value, f->none ? "|" : "",
+    snprintf(left, sizeof(left), "--%s%s%s%s%s", f->name, f->value[0] ? " " : "", f->value,
+             f->none ? "|" : "",
              f->none ? f->none : "");
     buf_printf(out, "  %-28s %s ", left, f->help);
     for (uint32_t i = 0; i < g->verb_count; i++)
@@ -364,8 +372,10 @@ void cli_group_help(const cli_group *g, buf *out)
     for (uint32_t i = 0; i < g->field_count; i++)
         field_help(g, &g->fields[i], out);
     buf_adds(out,
-             STR("  --config DIR                 the gateway's directory, as of turnpike serve\n"
-                 "  --json                       print the management API's answer as it is\n"));
+             STR("  --config DIR                 the gateway's directory, as of turnpike serve\n"));
+    if (!g->no_json)
+        buf_adds(out,
+                 STR("  --json                       print the management API's answer as it is\n"));
     none_help(g, out);
 }
 

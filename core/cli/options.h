@@ -15,7 +15,8 @@ enum {
     CLI_SPAN,     /* "90d", "12h", "30m", "45s" or seconds; in JSON seconds */
     CLI_SINCE,    /* a day, a moment in UTC or Unix milliseconds; a day: its beginning */
     CLI_UNTIL,    /* the same; a day: its end */
-    CLI_MANY      /* how many rows of a list; 0: all */
+    CLI_MANY,     /* how many rows of a list; 0: all */
+    CLI_FLAG      /* there or not: no value; "true" when given */
 };
 enum {
     CLI_BODY = 1, /* a member of the request's body */
@@ -50,6 +51,7 @@ typedef struct cli_group { /* a group of one verb without a name is a command of
     const cli_verb *verbs;
     const cli_field *fields;
     uint32_t verb_count, field_count;
+    int32_t no_json; /* 1: it asks no management API, whose answer --json would show */
 } cli_group;
 
 struct cli_call { /* a command line, understood; strings are those of argv */

@@ -191,6 +191,21 @@ static void dormant(void **state)
     conf_free(c);
 }
 
+/* With a catalog of hundreds and no key, one line and not hundreds. */
+static void many_unavailable_models(void **state)
+{
+    (void)state;
+    char text[4096] = "{\"models\": {";
+    for (int i = 0; i < 9; i++)
+        snprintf(text + strlen(text), sizeof(text) - strlen(text),
+                 "%s\"m%d\": {\"deployments\": [{\"provider\": \"a\"}]}", i ? "," : "", i);
+    strcat(text, ", \"good\": {\"deployments\": [{\"provider\": \"b\"}]}}}");
+    conf *c = fx_load("{\"providers\": {\"a\": {\"enabled\": false}, \"b\": {}}}", text, NULL);
+    assert_notices(c, "9 of 10 models are not available: all their deployments are dormant or "
+                   "disabled", NO_STRATEGY);
+    conf_free(c);
+}
+
 static void models_and_prices(void **state)
 {
     (void)state;
@@ -380,6 +395,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(empty_has_defaults), cmocka_unit_test(server_is_spread_over_files),
         cmocka_unit_test(provider_in_full),   cmocka_unit_test(dormant),
+        cmocka_unit_test(many_unavailable_models),
         cmocka_unit_test(models_and_prices),  cmocka_unit_test(switched_off),
         cmocka_unit_test(plugin_lookup),      cmocka_unit_test(listen_addresses),
     };
