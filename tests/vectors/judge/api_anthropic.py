@@ -3,6 +3,7 @@ request are in rules_anthropic.py."""
 import json
 
 from rules_anthropic import check, check_sent  # noqa: F401 (part of the interface)
+from streams import event_ends
 from summary import (Choice, ErrorSummary, Summary, Unsupported, differences, parse_arguments,
                      sse_frames)
 
@@ -375,13 +376,7 @@ def expect(reply, meta):
 # ---- Streams.
 
 def boundaries(reply, meta):
-    at, ends = 0, []
-    while True:
-        at = reply.find(b"\n\n", at)
-        if at < 0:
-            return ends
-        at += 2
-        ends.append(at)
+    return event_ends(reply)
 
 
 def may_end(prefix, meta):

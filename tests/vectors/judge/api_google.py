@@ -5,6 +5,7 @@ import json
 from canonical_google import to_canonical  # noqa: F401 (part of the interface)
 from rules_google import check, check_sent, plain  # noqa: F401
 from same_google import same  # noqa: F401
+from streams import event_ends
 from summary import Choice, ErrorSummary, Summary, differences, sse_frames
 
 PROVIDER, PLUGIN, APIS, OPTIONS = "google", "google", ("generateContent",), {}
@@ -64,7 +65,8 @@ def expected_usage(usage):
 
 
 def add_part(choice, part):
-    if part.get("thoughtSignature"):
+    if part.get("thoughtSignature") and not ("executableCode" in part or
+                                             "codeExecutionResult" in part):
         choice.proofs.append(part["thoughtSignature"])
     if "text" in part:
         if part.get("thought"):
@@ -121,14 +123,7 @@ def expect(reply, meta):
 def boundaries(reply, meta):
     if reply.lstrip()[:1] == b"[":
         return array_boundaries(reply)
-    at, ends = 0, []
-    while True:
-        found = [(reply.find(gap, at), len(gap)) for gap in (b"\n\n", b"\r\n\r\n")]
-        found = [(p, n) for p, n in found if p >= 0]
-        if not found:
-            return ends
-        at = sum(min(found))
-        ends.append(at)
+    return event_ends(reply)
 
 
 def elements(text):
