@@ -98,7 +98,8 @@ def plain_message(message):
     if isinstance(content, str):
         content = [{"type": "text", "text": content}]
     thought = "".join(b["thinking"] for b in content or [] if b["type"] == "thinking")
-    content = [b for b in content or [] if b["type"] != "thinking"]
+    content = [b for b in content or [] if b["type"] != "thinking" and
+               (b["type"] != "text" or b["text"] or not message.get("tool_calls"))]
     for block in content:
         if block["type"] == "document" and isinstance(block["document"].get("data"), str):
             block["document"]["data"] = json.loads(block["document"]["data"])

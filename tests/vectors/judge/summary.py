@@ -226,10 +226,11 @@ def check_events(events, whole_reply):
 
 
 def usage_total(events):
-    """The sum over the units of usage, each as it was told last."""
+    """The sum over the units of usage, each as it was told last. What is billed apart from what is
+    counted stands beside the count."""
     units = {}
     for event in events:
-        if event["kind"] == "usage":
+        if event["kind"] == "usage" and not event.get("name", "").startswith("billed_"):
             units[event.get("name")] = event["number"]
     return sum(units.values()) if units else None
 
