@@ -18,9 +18,10 @@ int64_t catalog_price_or(const conf_price *prices, uint32_t count, tp_str unit)
     int64_t own = catalog_price(prices, count, unit);
     if (own >= 0)
         return own;
-    if (str_eq(unit, STR("cache_read")) || str_eq(unit, STR("cache_write")))
+    if (str_eq(unit, STR("cache_read")) || str_eq(unit, STR("cache_write")) ||
+        str_eq(unit, STR("billed_prompt")))
         return catalog_price(prices, count, STR("prompt"));
-    if (str_eq(unit, STR("reasoning")))
+    if (str_eq(unit, STR("reasoning")) || str_eq(unit, STR("billed_completion")))
         return catalog_price(prices, count, STR("completion"));
     return -1;
 }

@@ -6,8 +6,8 @@
 
 /* Nano-dollars a million units, or -1: no price for this unit. */
 int64_t catalog_price(const conf_price *prices, uint32_t count, tp_str unit);
-/* The same, but a class without a price of its own takes: cache_read, cache_write -> prompt;
- * reasoning -> completion. */
+/* The same, but a class without a price of its own takes: cache_read, cache_write and
+ * billed_prompt -> prompt; reasoning and billed_completion -> completion. */
 int64_t catalog_price_or(const conf_price *prices, uint32_t count, tp_str unit);
 /* A price as API lists print it: dollars a unit, plain decimal without exponent, "0.00000059";
  * terminated. nano_per_million >= 0. Returns the length. */

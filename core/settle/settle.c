@@ -12,15 +12,36 @@ static money_exact amount(int64_t count, int64_t price)
     return TP_MIN(product, cap);
 }
 
+static int says(const usage *u, tp_str unit)
+{
+    for (uint32_t i = 0; i < u->count; i++)
+        if (str_eq(str_of(u->classes[i].unit), unit))
+            return 1;
+    return 0;
+}
+
+/* Is this class only counted? An upstream that bills other figures than it counts says both. */
+static int is_unbilled(tp_str unit, int prompt_billed, int completion_billed)
+{
+    if (str_eq(unit, STR("prompt")) || str_eq(unit, STR("cache_read")) ||
+        str_eq(unit, STR("cache_write")))
+        return prompt_billed;
+    return completion_billed && (str_eq(unit, STR("completion")) || str_eq(unit, STR("reasoning")));
+}
+
 int64_t settle_cost(const world_deployment *d, const usage *u)
 {
     if (!d || u->count == 0)
         return 0;
     money_exact sum = 0;
     int counted_request = 0;
+    int prompt_billed = says(u, STR("billed_prompt"));
+    int completion_billed = says(u, STR("billed_completion"));
     for (uint32_t i = 0; i < u->count; i++) {
         tp_str unit = str_of(u->classes[i].unit);
         counted_request |= str_eq(unit, STR("request"));
+        if (is_unbilled(unit, prompt_billed, completion_billed))
+            continue;
         sum += amount(u->classes[i].count, catalog_price_or(d->prices, d->price_count, unit));
     }
     if (!counted_request)
@@ -31,8 +52,11 @@ int64_t settle_cost(const world_deployment *d, const usage *u)
 /* Input is what the prompt came to; all other units but the request itself are output. */
 static int is_input(const char *unit)
 {
-    static const tp_str input[] = {
-        {"prompt", 6}, {"cache_read", 10}, {"cache_write", 11}, {"audio_prompt", 12}};
+    static const tp_str input[] = {{"prompt", 6},
+                                   {"cache_read", 10},
+                                   {"cache_write", 11},
+                                   {"audio_prompt", 12},
+                                   {"billed_prompt", 13}};
     for (uint32_t i = 0; i < TP_COUNT(input); i++)
         if (str_eq(str_of(unit), input[i]))
             return 1;

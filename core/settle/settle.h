@@ -33,7 +33,9 @@ enum { SETTLE_BYOK = 1,      /* on the customer's own provider key */
                                 said it */
        SETTLE_UNKEPT = 4     /* for the ledger alone: no record of the generation is kept */ };
 /* Cost of a usage at a deployment's prices, in nano-dollars, rounded once; a class without a price
- * of its own takes: cache_read, cache_write -> prompt; reasoning -> completion; others -> 0. A
+ * of its own takes: cache_read, cache_write -> prompt; reasoning -> completion; others -> 0.
+ * Where the usage says billed_prompt, that is charged at the price of prompt, and prompt, cache_read
+ * and cache_write are only counted; billed_completion likewise for completion and reasoning. A
  * price a "request" is charged once where any usage is known, unless the usage counts requests
  * itself. d NULL, or nothing known: 0. */
 int64_t settle_cost(const world_deployment *d, const usage *u);

@@ -9,7 +9,7 @@ struct tp_instance { /* const after create */
 };
 
 enum { UNIT_PROMPT, UNIT_CACHE_READ, UNIT_CACHE_WRITE, UNIT_AUDIO_PROMPT, UNIT_COMPLETION,
-       UNIT_REASONING, UNIT_AUDIO_COMPLETION, UNITS };
+       UNIT_REASONING, UNIT_AUDIO_COMPLETION, UNIT_BILLED_PROMPT, UNIT_BILLED_COMPLETION, UNITS };
 
 typedef struct chat_call { /* kept: a tool call of a stream that is rendered */
     struct chat_call *next;
@@ -22,7 +22,7 @@ typedef struct chat_state { /* zeroed by the host at the start of an exchange */
     uint8_t head_sent;
     uint8_t relay;              /* frames are passed on; decoded events are for the records */
     uint8_t done;
-    uint8_t has_usage, reserved;
+    uint8_t has_usage, has_bill;
     tp_str id, model;           /* kept; model empty: frames keep their own */
     tp_str fields;              /* kept: ',"system_fingerprint":"..."' of a stream */
     int64_t created;

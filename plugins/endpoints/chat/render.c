@@ -34,11 +34,14 @@ void chat_note_usage(render_call *r, const tp_event *e)
     static const tp_str names[UNITS] = {SPAN_INIT("prompt"),     SPAN_INIT("cache_read"),
                                         SPAN_INIT("cache_write"), SPAN_INIT("audio_prompt"),
                                         SPAN_INIT("completion"), SPAN_INIT("reasoning"),
-                                        SPAN_INIT("audio_completion")};
+                                        SPAN_INIT("audio_completion"),
+                                        SPAN_INIT("billed_prompt"),
+                                        SPAN_INIT("billed_completion")};
     for (int i = 0; i < UNITS; i++) {
         if (span_eq(e->name, names[i])) {
             r->s->units[i] = e->number;
             r->s->has_usage = 1;
+            r->s->has_bill |= i >= UNIT_BILLED_PROMPT;
         }
     }
 }
@@ -68,7 +71,15 @@ void chat_put_usage(render_call *r)
     put_int(r, u[UNIT_REASONING]);
     put(r, SPAN(",\"audio_tokens\":"));
     put_int(r, u[UNIT_AUDIO_COMPLETION]);
-    put(r, SPAN("}}"));
+    put(r, SPAN("}"));
+    if (r->s->has_bill) { /* what is charged, where it is not what is counted */
+        put(r, SPAN(",\"billed_units\":{\"input_tokens\":"));
+        put_int(r, u[UNIT_BILLED_PROMPT]);
+        put(r, SPAN(",\"output_tokens\":"));
+        put_int(r, u[UNIT_BILLED_COMPLETION]);
+        put(r, SPAN("}"));
+    }
+    put(r, SPAN("}"));
 }
 
 tp_str chat_finish_word(const tp_event *e)

@@ -68,6 +68,25 @@ static void classes_without_a_price_take_their_base(void **state)
     assert_int_equal(settle_cost(&d, &u), 4800000);
 }
 
+static void what_is_billed_apart_is_what_is_charged(void **state)
+{
+    /* Counted are 506 + 5, billed 11 x 0.0000025 = 0.0000275 and 4 x 0.00001 = 0.00004: together
+     * 0.0000675. With one side billed apart only, the other is charged as it is counted: 11 billed,
+     * and 4 + 1 counted x 0.00001 = 0.00005. */
+    const conf_price p[] = {P("prompt", 2500000000), P("cache_read", 250000000),
+                            P("completion", 10000000000)};
+    world_deployment d = at(p, 3);
+    usage both = used(58, 448, 0, 4, 1), half = both;
+    (void)state;
+    usage_set(&half, STR("billed_prompt"), 11);
+    both = half;
+    usage_set(&both, STR("billed_completion"), 4);
+    assert_int_equal(settle_cost(&d, &both), 67500);
+    assert_int_equal(settle_cost(&d, &half), 77500);
+    usage_set(&both, STR("billed_prompt"), 0); /* 0 is a figure too */
+    assert_int_equal(settle_cost(&d, &both), 40000);
+}
+
 static void it_is_rounded_once_half_up(void **state)
 {
     /* A price of 0.0000021875: 1 token = 2,187.5 nano-dollars -> 2,188; with 1 completion token at
@@ -208,6 +227,7 @@ int main(void)
         cmocka_unit_test(a_plain_chat),
         cmocka_unit_test(cache_and_reasoning_at_their_own_prices),
         cmocka_unit_test(classes_without_a_price_take_their_base),
+        cmocka_unit_test(what_is_billed_apart_is_what_is_charged),
         cmocka_unit_test(it_is_rounded_once_half_up),
         cmocka_unit_test(units_that_are_no_tokens),
         cmocka_unit_test(nothing_known_costs_nothing),
