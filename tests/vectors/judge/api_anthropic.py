@@ -1,5 +1,5 @@
-"""Anthropic's Messages API: recorded exchanges turned into canonical ones and judged. The rules of a
-request are in rules_anthropic.py."""
+"""Anthropic's Messages API: recorded exchanges turned into canonical ones and judged. The rules of
+a request are in rules_anthropic.py."""
 import json
 
 from rules_anthropic import check, check_sent  # noqa: F401 (part of the interface)
@@ -17,8 +17,8 @@ ERROR_CODES = {
     "rate_limit_error": ("rate",), "timeout_error": ("timeout",), "api_error": ("upstream",),
     "overloaded_error": ("overloaded",),
 }
-FINISH = {"end_turn": "stop", "stop_sequence": "stop", "pause_turn": "stop", "tool_use": "tool_calls",
-          "max_tokens": "length", "model_context_window_exceeded": "length",
+FINISH = {"end_turn": "stop", "stop_sequence": "stop", "pause_turn": "stop",
+          "tool_use": "tool_calls", "max_tokens": "length", "model_context_window_exceeded": "length",
           "refusal": "content_filter"}
 
 

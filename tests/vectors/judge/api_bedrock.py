@@ -1,5 +1,5 @@
-"""Bedrock's Converse and ConverseStream: recorded exchanges turned into canonical ones and judged. The
-rules of a request are in rules_bedrock.py; the framing of streams in eventstream.py."""
+"""Bedrock's Converse and ConverseStream: recorded exchanges turned into canonical ones and judged.
+The rules of a request are in rules_bedrock.py; the framing of streams in eventstream.py."""
 import json
 
 from eventstream import messages

@@ -1,10 +1,11 @@
-"""Cohere's chat, version 2: recorded exchanges turned into canonical ones and judged. The rules of a
-request are in rules_cohere.py."""
+"""Cohere's chat, version 2: recorded exchanges turned into canonical ones and judged. The rules of
+a request are in rules_cohere.py."""
 import json
 
 from rules_cohere import check, check_sent  # noqa: F401 (part of the interface)
 from streams import error_by_status, event_ends
-from summary import Choice, ErrorSummary, Summary, Unsupported, differences, parse_arguments, sse_frames
+from summary import (Choice, ErrorSummary, Summary, Unsupported, differences, parse_arguments,
+                     sse_frames)
 
 PROVIDER, PLUGIN, APIS, OPTIONS = "cohere", "cohere", ("chat.v2",), {}
 FORMAT = None

@@ -1,5 +1,5 @@
-"""Mistral's chat and fill-in-the-middle: recorded exchanges turned into canonical ones and judged. The
-rules of a request are in rules_mistral.py. Of FIM only the reply is judged: its shape is chat's."""
+"""Mistral's chat and fill-in-the-middle: recorded exchanges turned into canonical ones and judged.
+The rules of a request are in rules_mistral.py. Of FIM only the reply is judged: its shape is chat's."""
 import json
 
 from rules_mistral import check, check_sent  # noqa: F401 (part of the interface)
@@ -82,8 +82,8 @@ def plain_message(message):
 def plain_request(body):
     body = {k: v for k, v in body.items() if v is not None}
     body["messages"] = [plain_message(m) for m in body["messages"]]
-    for name, value in (("stream", False), ("n", 1), ("safe_prompt", False), ("tool_choice", "auto"),
-                        ("parallel_tool_calls", True)):
+    for name, value in (("stream", False), ("n", 1), ("safe_prompt", False),
+                        ("tool_choice", "auto"), ("parallel_tool_calls", True)):
         if body.get(name) == value:
             del body[name]
     if body.get("tool_choice") == "required":

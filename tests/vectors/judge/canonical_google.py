@@ -1,4 +1,4 @@
-"""A generateContent request as a canonical one: the way back, written independently of the plugin."""
+"""A generateContent request as a canonical one: the way back, made without the plugin."""
 import json
 
 from rules_google import plain

@@ -1,5 +1,5 @@
-"""AWS event streams (application/vnd.amazon.eventstream), taken apart and put together by the published
-format: a prelude with its checksum, headers, payload, and the checksum of the message."""
+"""AWS event streams (application/vnd.amazon.eventstream), taken apart and put together by the
+published format: a prelude with its checksum, headers, payload, and the checksum of the message."""
 import struct
 import zlib
 
@@ -24,7 +24,7 @@ def headers_of(block):
 
 
 def messages(stream):
-    """(headers, payload, where it ends) of each whole message. A cut one at the end is passed over."""
+    """(headers, payload, where it ends) of each whole message; a cut one at the end is left out."""
     at = 0
     while len(stream) - at >= 16:
         total, length, crc = struct.unpack(">III", stream[at:at + 12])

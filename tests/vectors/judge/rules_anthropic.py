@@ -8,8 +8,8 @@ MEMBERS = ("model", "messages", "max_tokens", "system", "metadata", "stop_sequen
            "container", "context_management", "mcp_servers", "output_config", "inference_geo",
            "cache_control", "speed")
 SERVER_TOOL = re.compile(r"(web_search|web_fetch|code_execution|bash|text_editor|computer|memory|"
-                         r"advisor|tool_search_tool_regex|tool_search_tool_bm25)_\d{8}$|mcp_toolset$|"
-                         r"tool_search_tool_(regex|bm25)$")
+                         r"advisor|tool_search_tool_regex|tool_search_tool_bm25)_\d{8}$|"
+                         r"mcp_toolset$|tool_search_tool_(regex|bm25)$")
 SERVER_RESULT = re.compile(r"(web_search|web_fetch|code_execution|bash_code_execution|"
                            r"text_editor_code_execution|tool_search|advisor)_tool_result$")
 TOOL_NAME, TOOL_ID = r"[a-zA-Z0-9_-]{1,128}", r"[a-zA-Z0-9_-]+"

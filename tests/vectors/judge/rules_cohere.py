@@ -26,7 +26,8 @@ class Checker(Rules):
                 self.string(f"{place}.thinking", part["thinking"])
         elif kind == "image_url":
             if self.known(place, part, ("type", "image_url"), ("image_url",)) and \
-                    self.known(f"{place}.image_url", part["image_url"], ("url", "detail"), ("url",)):
+                    self.known(f"{place}.image_url", part["image_url"], ("url", "detail"),
+                               ("url",)):
                 self.string(f"{place}.image_url.url", part["image_url"]["url"],
                             pattern=r"(https?://\S+|data:image/[\w.+-]+;base64,[A-Za-z0-9+/=]+)")
                 if "detail" in part["image_url"]:

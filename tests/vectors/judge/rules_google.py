@@ -1,5 +1,5 @@
-"""Rules of a generateContent request, from the public reference of the API. proto3's JSON takes both
-spellings of a member (camelCase and snake_case) and null for absence, and so does plain()."""
+"""Rules of a generateContent request, from the public reference of the API. proto3's JSON takes
+both spellings of a member (camelCase and snake_case) and null for absence, and so does plain()."""
 import json
 import re
 
@@ -9,7 +9,8 @@ DATA = ("text", "inlineData", "fileData", "functionCall", "functionResponse", "e
         "codeExecutionResult", "toolCall", "toolResponse")
 PART = DATA + ("thought", "thoughtSignature", "videoMetadata", "mediaResolution", "partMetadata")
 TOOLS = ("functionDeclarations", "googleSearch", "googleSearchRetrieval", "codeExecution",
-         "urlContext", "fileSearch", "computerUse", "googleMaps", "enterpriseWebSearch", "retrieval")
+         "urlContext", "fileSearch", "computerUse", "googleMaps", "enterpriseWebSearch",
+         "retrieval")
 CONFIG = ("stopSequences", "responseMimeType", "responseSchema", "responseJsonSchema",
           "responseModalities", "candidateCount", "maxOutputTokens", "temperature", "topP", "topK",
           "seed", "presencePenalty", "frequencyPenalty", "responseLogprobs", "logprobs",
@@ -19,13 +20,11 @@ SCHEMA = ("type", "format", "title", "description", "nullable", "enum", "maxItem
           "properties", "required", "minProperties", "maxProperties", "minLength", "maxLength",
           "pattern", "example", "anyOf", "propertyOrdering", "default", "items", "minimum",
           "maximum")
-SCHEMA_JSON = SCHEMA + ("$ref", "$defs", "$id", "$anchor", "$schema", "additionalProperties", "oneOf",
-                        "prefixItems", "const", "allOf", "exclusiveMinimum", "exclusiveMaximum")
 TYPES = ("STRING", "NUMBER", "INTEGER", "BOOLEAN", "ARRAY", "OBJECT", "NULL")
 CATEGORY = r"HARM_CATEGORY_(HARASSMENT|HATE_SPEECH|SEXUALLY_EXPLICIT|DANGEROUS_CONTENT|" \
            r"CIVIC_INTEGRITY|JAILBREAK|IMAGE_(HATE|DANGEROUS_CONTENT|HARASSMENT|SEXUALLY_EXPLICIT))"
-THRESHOLDS = ("BLOCK_NONE", "BLOCK_ONLY_HIGH", "BLOCK_MEDIUM_AND_ABOVE", "BLOCK_LOW_AND_ABOVE", "OFF",
-              "HARM_BLOCK_THRESHOLD_UNSPECIFIED")
+THRESHOLDS = ("BLOCK_NONE", "BLOCK_ONLY_HIGH", "BLOCK_MEDIUM_AND_ABOVE", "BLOCK_LOW_AND_ABOVE",
+              "OFF", "HARM_BLOCK_THRESHOLD_UNSPECIFIED")
 NAME = r"[a-zA-Z_][a-zA-Z0-9_.:-]{0,127}"
 VALUES = ("args", "response", "parametersJsonSchema", "responseJsonSchema", "default", "example",
           "properties", "input", "labels")
@@ -306,8 +305,8 @@ class Checker(Rules):
     def all(self):
         body = self.body
         if not self.known("", body, ("contents", "systemInstruction", "tools", "toolConfig",
-                                     "safetySettings", "generationConfig", "cachedContent", "labels",
-                                     "modelArmorConfig", "serviceTier"), ("contents",)):
+                                     "safetySettings", "generationConfig", "cachedContent",
+                                     "labels", "modelArmorConfig", "serviceTier"), ("contents",)):
             return
         self.contents(body["contents"])
         system = body.get("systemInstruction")

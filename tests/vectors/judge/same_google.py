@@ -73,8 +73,8 @@ def plain_part(part, ids):
 
 
 def plain_contents(contents, ids):
-    """Turns with their parts; proofs of what is no call stand together, for they may lie on the text
-    or on an empty one beside it."""
+    """Turns with their parts; proofs of what is no call stand together, for they may lie on the
+    text or on an empty one beside it."""
     turns = []
     for content in contents:
         side = "model" if content.get("role") == "model" else "user"

@@ -1,7 +1,7 @@
 """What a reply says, summed up, so that two of them can be compared.
 
-Summary       of a reply as an OpenAI client reads it. Expected ones are made from the raw recording by
-              the api_*.py modules; those of the gateway's output by read_client. In an expected
+Summary       of a reply as an OpenAI client reads it. Expected ones are made from the raw recording
+              by the api_*.py modules; those of the gateway's output by read_client. In an expected
               summary a field that is None is not compared, and a tuple holds what is right.
 ErrorSummary  of a refusal.
 """
@@ -64,7 +64,7 @@ def parse_arguments(text):
 
 
 def sse_frames(body):
-    """(event name, data) of each event of an SSE body, by the standard; for judging, not for speed."""
+    """(event name, data) of each event of an SSE body, by the standard, not for speed."""
     text = body.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
     name, data = "", []
     for line in text.split("\n")[:-1]:
@@ -218,7 +218,7 @@ def check_events(events, whole_reply):
         finished = {e.get("choice", 0) for e in events if e["kind"] == "finish"}
         spoke = {e.get("choice", 0) for e in events if e["kind"] in ("text", "reasoning", "call")}
         if not finished >= (spoke or {0}):
-            bad.append(f"choices {sorted(spoke or {0})} spoke, but only {sorted(finished)} finished")
+            bad.append(f"choices {sorted(spoke or {0})} spoke, only {sorted(finished)} finished")
     seen = [(e["kind"], e.get("choice", 0)) for e in events if e["kind"] == "finish"]
     if len(seen) != len(set(seen)):
         bad.append("a choice has two FINISH events")
