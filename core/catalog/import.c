@@ -168,7 +168,8 @@ static int make(catalog_work *w)
         rc = catalog_read_litellm(w);
     if (rc)
         return rc;
-    qsort(w->offers, w->offer_count, sizeof(*w->offers), offer_order);
+    if (w->offer_count)
+        qsort(w->offers, w->offer_count, sizeof(*w->offers), offer_order);
     catalog_merge(w);
     rc = catalog_group_offers(w);
     if (rc == 0)

@@ -16,7 +16,7 @@ typedef struct catalog_text {
 /* Both data sets, in their own formats; one of them may be absent. What is made of what:
  * catalog_sources (import_sources.c) says it for each provider. rules: JSON with comments,
  * {"exclude": ["provider/model*"], "include": ["provider/model"], "same": {"provider/model": "id"},
- * "codenames": {"name": "id"}}; see docs/operations.md. All is borrowed, and until the catalog is
+ * "codenames": {"name": "id"}, "created": {"provider/model": "2025-07-09"}}; see docs/operations.md. All is borrowed, and until the catalog is
  * freed. */
 typedef struct catalog_request {
     catalog_text litellm, models_dev, rules;

@@ -205,7 +205,8 @@ void catalog_name_groups(catalog_work *w)
     }
     w->group_count = n;
     add_codenames(w);
-    qsort(w->groups, w->group_count, sizeof(*w->groups), group_order);
+    if (w->group_count)
+        qsort(w->groups, w->group_count, sizeof(*w->groups), group_order);
     for (uint32_t i = 0; i < w->group_count; i++)
         if (w->groups[i]->vendor.len)
             add_aliases(w, w->groups[i]);

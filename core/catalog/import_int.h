@@ -117,7 +117,8 @@ int catalog_read_litellm(catalog_work *w);    /* import_read.c */
 int catalog_read_models_dev(catalog_work *w); /* import_read.c */
 int catalog_read_rules(catalog_work *w);      /* import_rules.c */
 int catalog_rule_listed(catalog_work *w, const char *list, tp_str path);
-tp_str catalog_rule_same(catalog_work *w, tp_str path); /* ptr NULL: no rule */
+/* What the rules' object `name` has for an offer; ptr NULL: nothing. */
+tp_str catalog_rule_value(catalog_work *w, const char *name, tp_str path);
 void catalog_rules_unused(catalog_work *w);
 int catalog_is_name(tp_str id); /* import_merge.c: may a model have this for its id? */
 /* import_merge.c: two data sets -> one set of offers; what is not to be offered goes. */

@@ -101,7 +101,10 @@ static void merge_limits(catalog_work *w, catalog_offer *o)
     o->output = d->there && d->output > 0 ? d->output : l->there ? l->output : -1;
     o->name = clean_name(w, d->name);
     o->created = d->created.len ? catalog_date(d->created) : -1;
+    tp_str said = catalog_rule_value(w, "created", o->path);
     int64_t day;
+    if (said.ptr)
+        o->created = catalog_date(said);
     if (o->created < 0 && catalog_date_at_end(o->id, &day))
         o->created = day;
 }
@@ -124,7 +127,7 @@ int catalog_is_name(tp_str id)
         if (!plain && (i == 0 || c == 0 || !strchr("._:/@+-", c)))
             return 0;
     }
-    return id.len > 0 && id.len <= 128;
+    return id.len > 0 && id.len <= 128 && id.ptr[id.len - 1] != '/';
 }
 
 /* Is it to be offered? */

@@ -150,7 +150,7 @@ static int take_base(catalog_work *w, catalog_offer *o)
 void catalog_name(catalog_work *w, catalog_offer *o)
 {
     uint32_t flags = o->source->flags;
-    tp_str s = catalog_lower(w->mem, o->id), same = catalog_rule_same(w, o->path);
+    tp_str s = catalog_lower(w->mem, o->id), same = catalog_rule_value(w, "same", o->path);
     int64_t day;
     o->sure = 1;
     if (flags & CATALOG_FIREWORKS) {

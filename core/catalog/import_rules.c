@@ -2,7 +2,9 @@
 #include "catalog/import_int.h"
 #include "model/json.h"
 
-static const char *const lists[] = {"exclude", "include"}, *const maps[] = {"same", "codenames"};
+enum { SAME, CODENAMES, CREATED, MAPS };
+static const char *const lists[] = {"exclude", "include"};
+static const char *const maps[MAPS] = {"same", "codenames", "created"};
 
 static int check_list(catalog_work *w, const tp_doc *d, uint32_t t)
 {
@@ -20,16 +22,22 @@ static int check_list(catalog_work *w, const tp_doc *d, uint32_t t)
     return 0;
 }
 
-static int check_map(catalog_work *w, const tp_doc *d, uint32_t t, int names)
+static int check_map(catalog_work *w, const tp_doc *d, uint32_t t, int which)
 {
     const catalog_text *text = &w->request->rules;
     if (json_kind(d, t) != TP_OBJECT)
         return catalog_fault(w->err, text, d->tokens[t].at, "expected an object of names");
     for (uint32_t k = t + 1; k < d->tokens[t].next; k = d->tokens[k + 1].next) {
         tp_str s = json_string(d, k + 1, w->mem);
-        if (names && !catalog_is_name(json_string(d, k, w->mem)))
+        if (which == CODENAMES && !catalog_is_name(json_string(d, k, w->mem)))
             return catalog_fault(w->err, text, d->tokens[k].at,
                                  "expected a name for a model: letters, digits and ._:/@+-");
+        if (which == CREATED) {
+            if (!s.ptr || catalog_date(s) < 0)
+                return catalog_fault(w->err, text, d->tokens[k + 1].at,
+                                     "expected a day such as \"2025-07-09\"");
+            continue;
+        }
         if (!s.ptr || !catalog_is_name(s) || str_find(s, '/') == s.len)
             return catalog_fault(w->err, text, d->tokens[k + 1].at,
                                  "expected the id of a model, such as \"openai/gpt-4o\"");
@@ -46,18 +54,15 @@ int catalog_read_rules(catalog_work *w)
     int rc = catalog_scan(w->mem, text, 1, d, w->err);
     for (uint32_t k = 1; rc == 0 && k < d->tokens[0].next; k = d->tokens[k + 1].next) {
         int known = 0;
-        for (size_t i = 0; i < 2 && !known && rc == 0; i++) {
-            if (json_string_is(d, k, str_of(lists[i]))) {
-                known = 1;
+        for (size_t i = 0; i < TP_COUNT(lists) && !known; i++)
+            if ((known = json_string_is(d, k, str_of(lists[i]))))
                 rc = check_list(w, d, k + 1);
-            } else if (json_string_is(d, k, str_of(maps[i]))) {
-                known = 1;
-                rc = check_map(w, d, k + 1, i == 1);
-            }
-        }
+        for (int i = 0; i < MAPS && !known; i++)
+            if ((known = json_string_is(d, k, str_of(maps[i]))))
+                rc = check_map(w, d, k + 1, i);
         if (!known && rc == 0)
             rc = catalog_fault(w->err, text, d->tokens[k].at,
-                               "expected one of exclude, include, same, codenames");
+                               "expected one of exclude, include, same, codenames, created");
     }
     if (rc == 0) {
         w->rules.used = arena_zalloc(w->mem, d->count);
@@ -82,10 +87,10 @@ int catalog_rule_listed(catalog_work *w, const char *list, tp_str path)
     return found;
 }
 
-tp_str catalog_rule_same(catalog_work *w, tp_str path)
+tp_str catalog_rule_value(catalog_work *w, const char *name, tp_str path)
 {
     const tp_doc *d = &w->rules.doc;
-    uint32_t t = d->count ? json_find(d, 0, STR("same")) : 0, v = t ? json_find(d, t, path) : 0;
+    uint32_t t = d->count ? json_find(d, 0, str_of(name)) : 0, v = t ? json_find(d, t, path) : 0;
     if (!v)
         return STR_NONE;
     w->rules.used[v - 1] = 1;

@@ -200,6 +200,10 @@ static int work_through(work *w, int *differs)
     rc = catalog_import_make(r, &w->made, &w->err);
     if (rc)
         return rc;
+    if (!w->made.snippet_count) /* rather a wrong file than the end of all models */
+        return tp_error_set(&w->err, TP_ERROR_PARSE,
+                            "the data has no model of these providers; are --litellm and "
+                            "--models-dev the right files?");
     spare_edited(w);
     rc = compare(w, differs);
     if (rc == 0 && *differs && !flag(w, "dry-run") && !flag(w, "check"))

@@ -390,6 +390,8 @@ static void bad_data_is_refused(void **state)
         {NULL, "{}", "{\"exclude\": \"x\"}", "r.jsonc:1:13: ", "a list"},
         {NULL, "{}", "{\"exclude\": [\n\"x\"]}", "r.jsonc:2:1: ", "provider/model"},
         {NULL, "{}", "{\"same\": {\"a/b\": 1}}", "r.jsonc:1:18: ", "id of a model"},
+        {NULL, "{}", "{\"created\": {\"a/b\": \"soon\"}}", "r.jsonc:1:21: ", "a day"},
+        {NULL, "{}", "{\"codenames\": {\"a b\": \"a/b\"}}", "r.jsonc:1:16: ", "a name"},
         {NULL, "{}", "{\"rename\": {}}", "r.jsonc:1:2: ", "codenames"},
         {NULL, "{}", "{ /* ", "r.jsonc:1:3: ", "comment"},
     };
@@ -419,7 +421,9 @@ static void null_and_the_unknown_are_passed_over(void **state)
         make("{\"sample_spec\": {\"input_cost_per_token\": \"words\"}, \"z\": {\"other\": 1},"
              "\"a\": {\"litellm_provider\": \"openai\", \"mode\": \"chat\", \"max_input_tokens\": null,"
              "\"input_cost_per_token\": 1e-6, \"output_cost_per_token\": 2e-6, \"new\": [1]}}",
-             NULL, "{\"exclude\": [\"openai/none*\"]}", &c, &err), 0);
+             NULL, "{\"exclude\": [\"openai/none*\"], \"created\": {\"openai/a\": \"1970-01-02\"}}",
+             &c, &err), 0);
+    assert_non_null(strstr(all(&c), "\"created\": 86400,"));
     assert_non_null(strstr(all(&c), "\"openai/a\": {"));
     assert_null(strstr(all(&c), "context_length"));
     assert_true(said(&c, CATALOG_RULE, "exclude: openai/none* applies to nothing"));
