@@ -18,7 +18,8 @@ ERROR_CODES = {
     "overloaded_error": ("overloaded",),
 }
 FINISH = {"end_turn": "stop", "stop_sequence": "stop", "pause_turn": "stop",
-          "tool_use": "tool_calls", "max_tokens": "length", "model_context_window_exceeded": "length",
+          "tool_use": "tool_calls", "max_tokens": "length",
+          "model_context_window_exceeded": "length",
           "refusal": "content_filter"}
 
 

@@ -1,5 +1,5 @@
 """Mistral's chat and fill-in-the-middle: recorded exchanges turned into canonical ones and judged.
-The rules of a request are in rules_mistral.py. Of FIM only the reply is judged: its shape is chat's."""
+The rules of a request are in rules_mistral.py. Of FIM the reply alone is judged: it is chat's."""
 import json
 
 from rules_mistral import check, check_sent  # noqa: F401 (part of the interface)
@@ -109,10 +109,10 @@ def expected_usage(usage):
         return {}
     completion, total = usage["completion_tokens"], usage["total_tokens"]
     details = usage.get("prompt_tokens_details") or {}
-    cached = details.get("cached_tokens", usage.get("num_cached_tokens")) or 0
-    # Sound is in the total, but not in prompt_tokens.
-    return {"prompt": total - completion, "completion": completion, "total": total,
-            "cached": cached}
+    cached, old = details.get("cached_tokens"), usage.get("num_cached_tokens")
+    # Sound is in the total, but not in prompt_tokens; a relayed reply says it as the upstream does.
+    return {"prompt": (total - completion, usage["prompt_tokens"]), "completion": completion,
+            "total": total, "cached": (cached or 0) if old is None else (old, cached or 0)}
 
 
 def add_content(choice, content):

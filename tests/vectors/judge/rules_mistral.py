@@ -3,9 +3,9 @@ that take no extra members."""
 from rules import Rules
 
 MEMBERS = ("model", "temperature", "top_p", "max_tokens", "stream", "stop", "random_seed",
-           "messages", "response_format", "tools", "tool_choice", "presence_penalty", "frequency_penalty", "n",
-           "prediction", "parallel_tool_calls", "prompt_mode", "reasoning_effort", "safe_prompt",
-           "metadata", "guardrails", "prompt_cache_key")
+           "messages", "response_format", "tools", "tool_choice", "presence_penalty",
+           "frequency_penalty", "n", "prediction", "parallel_tool_calls", "prompt_mode",
+           "reasoning_effort", "safe_prompt", "metadata", "guardrails", "prompt_cache_key")
 TOOL_ID, TOOL_NAME = r"[a-zA-Z0-9]{9}", r"[a-zA-Z0-9_-]{1,64}"
 PARTS = {"text": ("type", "text"), "image_url": ("type", "image_url"),
          "document_url": ("type", "document_url", "document_name"), "reference":
