@@ -125,11 +125,16 @@ static int read_secret(const cli_call *c, byok_secret *out)
         return wrong("the provider key is empty", "",
                      ": it is read from --key-file FILE, --key-env "
                      "NAME or standard input");
-    for (size_t i = 0; rc == 0 && i < out->len; i++)
-        if (out->text[i] <= ' ' || out->text[i] >= 0x7f || i >= SECRET_MOST)
+    int document = out->text[0] == '{'; /* of several lines: it means the same on one */
+    for (size_t i = 0; rc == 0 && i < out->len; i++) {
+        int space = document && memchr(" \t\r\n", out->text[i], 4);
+        if (space)
+            out->text[i] = ' ';
+        if (((out->text[i] <= ' ' || out->text[i] >= 0x7f) && !space) || i >= SECRET_MOST)
             rc = wrong("the provider key is not one line of at most 4,096 printable characters "
-                       "without spaces",
+                       "without spaces, nor a JSON document of that size",
                        "", "");
+    }
     return rc;
 }
 

@@ -106,10 +106,12 @@ static int provider_known(api_call *c, tp_str name)
                     api_guess_say(c, &g));
 }
 
+/* A key is one word; a credential document, which begins with '{', may have spaces. */
 static int printable(tp_str s)
 {
+    int document = s.len && s.ptr[0] == '{';
     for (size_t i = 0; i < s.len; i++)
-        if (s.ptr[i] < 0x21 || s.ptr[i] > 0x7e)
+        if ((s.ptr[i] < 0x21 || s.ptr[i] > 0x7e) && !(document && s.ptr[i] == ' '))
             return 0;
     return 1;
 }
@@ -161,7 +163,8 @@ int api_byok_set(api_call *c)
         return rc;
     if (!printable(secret))
         return api_fail(c, 400, "invalid_value", "key",
-                        "'key' must be 1 to 4096 printable ASCII characters without spaces.");
+                        "'key' must be 1 to 4096 printable ASCII characters without spaces, or a "
+                        "JSON document of that size on one line.");
     if (!c->p->master)
         return api_fail(c, 503, "no_master_key", NULL,
                         "There is no master key to encrypt provider keys with: set "
@@ -171,7 +174,7 @@ int api_byok_set(api_call *c)
         return -1;
     if (rc == 0)
         return api_not_found(c, "team", row.team);
-    row.hint = secret.len >= HINT_FROM ? str_skip(secret, secret.len - HINT) : STR("");
+    row.hint = secret.len >= HINT_FROM && secret.ptr[0] != '{' ? str_skip(secret, secret.len - HINT) : STR("");
     rc = seal(c, &row, secret);
     rc = rc ? rc : set(c, &row, secret, list, count);
     wipe(list, count);

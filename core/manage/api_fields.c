@@ -155,8 +155,8 @@ static const api_field fields[FIELD_COUNT] = {
                       .kind = API_TEXT,
                       .min = 1,
                       .max = 4096,
-                      .about = "The provider's key: printable ASCII without spaces. Kept "
-                               "encrypted, never shown again."},
+                      .about = "The provider's key: printable ASCII without spaces, or a JSON "
+                               "document on one line. Kept encrypted, never shown again."},
     [FIELD_TYPE] = {.name = "type",
                     .kind = API_WORD,
                     .words = types,

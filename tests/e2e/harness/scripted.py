@@ -34,10 +34,10 @@ def chunked(pieces, status=200, content_type="text/event-stream"):
 
 class Upstream:
     """answer(request) -> bytes, or a list of bytes and seconds to wait between them. `requests` are
-    those that came. After an answer the connection stays open unless `close` is set."""
+    those that came. After an answer the connection stays open unless `close` is set. tls: an SSLContext."""
 
-    def __init__(self, answer, close=False):
-        self.answer, self.close_after = answer, close
+    def __init__(self, answer, close=False, tls=None):
+        self.answer, self.close_after, self.tls = answer, close, tls
         self.requests = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port = self._listener.getsockname()[1]
@@ -88,6 +88,8 @@ class Upstream:
         rest = b""
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self.tls:
+                sock = self.tls.wrap_socket(sock, server_side=True)
             while not self._stop.is_set():
                 got = self._read(sock, rest)
                 if not got:

@@ -102,14 +102,14 @@ class TokenEndpoint:
     """Gives a new token for each right request: token-1, token-2, ... `say`, if set, is what it answers
     instead: bytes, or a list of bytes and seconds. `lifetime`: what it says of the next token."""
 
-    def __init__(self, accounts=(), users=None):
+    def __init__(self, accounts=(), users=None, tls=None):
         self.accounts = {a.email: a for a in accounts}
         self.users = users or {}  # refresh token -> (client_id, client_secret)
         self.lifetime, self.say, self.delay = 3600, None, 0
         self.given, self.faults, self.scopes = [], [], []
         self._lock = threading.Lock()
-        self._server = Upstream(self._answer)
-        self.url = f"http://127.0.0.1:{self._server.port}/oauth/token"
+        self._server = Upstream(self._answer, tls=tls)
+        self.url = f"{'https://localhost' if tls else 'http://127.0.0.1'}:{self._server.port}/oauth/token"
 
     @property
     def requests(self):
