@@ -152,8 +152,8 @@ static int check_request(const catalog_request *r, tp_error *err)
                                 STR_ARG(r->providers[i]));
     }
     if (r->today.len != 10 || catalog_date(r->today) < 0)
-        return tp_error_set(err, TP_ERROR_CONFIG, "'%.*s' is no day; expected one such as 2026-08-01",
-                            STR_ARG(r->today));
+        return tp_error_set(err, TP_ERROR_CONFIG,
+                            "'%.*s' is no day; expected one such as 2026-08-01", STR_ARG(r->today));
     if (!r->litellm.text.ptr && !r->models_dev.text.ptr)
         return tp_error_set(err, TP_ERROR_CONFIG, "there is no data set to read");
     return 0;

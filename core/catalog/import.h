@@ -16,8 +16,8 @@ typedef struct catalog_text {
 /* Both data sets, in their own formats; one of them may be absent. What is made of what:
  * catalog_sources (import_sources.c) says it for each provider. rules: JSON with comments,
  * {"exclude": ["provider/model*"], "include": ["provider/model"], "same": {"provider/model": "id"},
- * "codenames": {"name": "id"}, "created": {"provider/model": "2025-07-09"}}; see docs/operations.md. All is borrowed, and until the catalog is
- * freed. */
+ * "codenames": {"name": "id"}, "created": {"provider/model": "2025-07-09"}}; see
+ * docs/operations.md. All is borrowed, and until the catalog is freed. */
 typedef struct catalog_request {
     catalog_text litellm, models_dev, rules;
     tp_str today;            /* "2026-08-01": models whose end came before it are left out */
@@ -64,8 +64,8 @@ const char *const *catalog_import_providers(void);
 int catalog_import_origin(tp_str text);
 
 /* One line for each model that was added, is gone or has changed between two sets of generated
- * snippets: "added ID", "gone ID", "changed ID: provider/model prompt 0.0000025 -> 0.000002". counts:
- * added, gone, changed. 0, or TP_ERROR_PARSE when a text of `before` is no snippet. */
+ * snippets: "added ID", "gone ID", "changed ID: provider/model prompt 0.0000025 -> 0.000002".
+ * counts: added, gone, changed. 0, or TP_ERROR_PARSE when a text of `before` is no snippet. */
 int catalog_import_compare(const catalog_text *before, uint32_t before_count,
                            const catalog_text *after, uint32_t after_count, buf *out,
                            uint32_t counts[3], tp_error *err);

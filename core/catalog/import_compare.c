@@ -92,9 +92,9 @@ static void compare_prices(arena *a, change *c, tp_str path, const tp_doc *d, ui
 static void compare_values(change *c, tp_str path, const tp_doc *d, uint32_t t, const tp_doc *old,
                            uint32_t was)
 {
-    static const char *const names[] = {"name",           "aliases",           "owned_by",
-                                        "created",        "context_length",    "max_output_tokens",
-                                        "capabilities",   "enabled"};
+    static const char *const names[] = {"name",         "aliases",        "owned_by",
+                                        "created",      "context_length", "max_output_tokens",
+                                        "capabilities", "enabled"};
     for (size_t i = 0; i < TP_COUNT(names); i++) {
         uint32_t n = json_find(d, t, str_of(names[i])), o = json_find(old, was, str_of(names[i]));
         tp_str now = n ? json_raw(d, n) : STR("none"), before = o ? json_raw(old, o) : STR("none");

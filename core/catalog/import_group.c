@@ -39,7 +39,8 @@ static int rank(const catalog_offer *o)
     return 2;
 }
 
-/* The vendor of a bare name that no family tells: the one whose model has that name, if one only. */
+/* The vendor of a bare name that no family tells: the one whose model has that name, if one only.
+ */
 static void find_vendor(const catalog_work *w, catalog_offer *o)
 {
     const catalog_group *found = NULL;
@@ -58,10 +59,25 @@ static void find_vendor(const catalog_work *w, catalog_offer *o)
     }
 }
 
+/* Who is tried first: the vendor itself; then whoever asks for least; then who passes it on. */
+static int before(const catalog_offer *a, const catalog_offer *b)
+{
+    const catalog_source *last = &catalog_sources[catalog_source_count - 1];
+    int x = a->source->flags & CATALOG_FIRST_PARTY ? 0 : a->source == last ? 2 : 1;
+    int y = b->source->flags & CATALOG_FIRST_PARTY ? 0 : b->source == last ? 2 : 1;
+    int64_t p = a->price[CATALOG_PROMPT] / 2 + a->price[CATALOG_COMPLETION] / 2;
+    int64_t q = b->price[CATALOG_PROMPT] / 2 + b->price[CATALOG_COMPLETION] / 2;
+    if (x != y)
+        return x < y;
+    if (p != q)
+        return p < q;
+    return a->source != b->source ? a->source < b->source : catalog_order(a->id, b->id) < 0;
+}
+
 static void append(catalog_group *g, catalog_offer *o)
 {
     catalog_offer **at = &g->first;
-    while (*at && (*at)->source <= o->source)
+    while (*at && before(*at, o))
         at = &(*at)->next;
     o->next = *at;
     *at = o;

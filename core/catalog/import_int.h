@@ -16,7 +16,7 @@ enum {
     CATALOG_FIREWORKS = 16,  /* accounts/fireworks/models/NAME, 5p1 for 5.1 */
     CATALOG_TURBO = 32       /* -Turbo is how it is served, not another model */
 };
-typedef struct catalog_source {  /* in the order in which a model lists its deployments */
+typedef struct catalog_source { /* the last one passes requests on to others */
     const char *provider;        /* as conf.d names it */
     const char *models_dev;      /* its key there; NULL: absent */
     const char *litellm;         /* how its litellm_provider begins; NULL: absent */
@@ -62,7 +62,7 @@ typedef struct catalog_offer {
 
 typedef struct catalog_group {
     tp_str key, id, vendor;
-    catalog_offer *first; /* in the order of sources, then ids; the first one is the model's own */
+    catalog_offer *first; /* in the order in which they are tried */
     uint32_t count;
     tp_str *aliases;
     uint32_t alias_count;

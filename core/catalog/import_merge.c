@@ -2,7 +2,6 @@
  * provider, never mixed; limits and modalities from models.dev; tools and vision from LiteLLM. */
 #include "catalog/import_int.h"
 
-
 static int is_priced(const catalog_facts *f)
 {
     return f->there && f->price[CATALOG_PROMPT] >= 0 && f->price[CATALOG_COMPLETION] >= 0;
@@ -11,8 +10,8 @@ static int is_priced(const catalog_facts *f)
 static tp_str dollars(catalog_work *w, int64_t price)
 {
     static const int64_t one = 1000000000000000;
-    tp_str s = catalog_print(w->mem, "%lld.%015lld", (long long)(price / one),
-                             (long long)(price % one));
+    tp_str s =
+        catalog_print(w->mem, "%lld.%015lld", (long long)(price / one), (long long)(price % one));
     while (str_ends(s, STR("0")))
         s.len--;
     if (str_ends(s, STR(".")))
@@ -25,7 +24,8 @@ static void say_difference(catalog_work *w, const catalog_offer *o, int litellm)
     for (int i = CATALOG_PROMPT; i <= CATALOG_COMPLETION; i++) {
         int64_t a = o->litellm.price[i], b = o->models_dev.price[i];
         if (a != b)
-            catalog_remark_add(w, CATALOG_DIFFERS, "%.*s: %s is %.*s to litellm, %.*s to models.dev; "
+            catalog_remark_add(w, CATALOG_DIFFERS,
+                               "%.*s: %s is %.*s to litellm, %.*s to models.dev; "
                                "%s is trusted here",
                                STR_ARG(o->path), catalog_units[i], STR_ARG(dollars(w, a)),
                                STR_ARG(dollars(w, b)), litellm ? "litellm" : "models.dev");
@@ -136,7 +136,8 @@ static int merge_one(catalog_work *w, catalog_offer *o)
     const catalog_facts *l = &o->litellm, *d = &o->models_dev;
     int lists = o->source->lists;
     o->included = catalog_rule_listed(w, "include", o->path);
-    int listed = ((lists & CATALOG_LITELLM) && l->there) || ((lists & CATALOG_MODELS_DEV) && d->there);
+    int listed =
+        ((lists & CATALOG_LITELLM) && l->there) || ((lists & CATALOG_MODELS_DEV) && d->there);
     if (catalog_rule_listed(w, "exclude", o->path) || (!listed && !o->included) ||
         !catalog_is_name(o->id))
         return 0;

@@ -6,11 +6,20 @@ tp_str catalog_vendor(arena *a, tp_str vendor)
 {
     static const struct {
         const char *other, *name;
-    } same[] = {{"alibaba", "qwen"},         {"deepseek-ai", "deepseek"}, {"meta", "meta-llama"},
-                {"minimaxai", "minimax"},    {"mistral", "mistralai"},    {"moonshot", "moonshotai"},
-                {"x-ai", "xai"},             {"xiaomimimo", "xiaomi"},    {"zai", "z-ai"},
-                {"zai-org", "z-ai"},         {"zhipuai", "z-ai"},         {"liquidai", "liquid"},
-                {"google-vertex", "google"}, {"xiaomi-mimo", "xiaomi"}};
+    } same[] = {{"alibaba", "qwen"},
+                {"deepseek-ai", "deepseek"},
+                {"meta", "meta-llama"},
+                {"minimaxai", "minimax"},
+                {"mistral", "mistralai"},
+                {"moonshot", "moonshotai"},
+                {"x-ai", "xai"},
+                {"xiaomimimo", "xiaomi"},
+                {"zai", "z-ai"},
+                {"zai-org", "z-ai"},
+                {"zhipuai", "z-ai"},
+                {"liquidai", "liquid"},
+                {"google-vertex", "google"},
+                {"xiaomi-mimo", "xiaomi"}};
     tp_str low = catalog_lower(a, vendor);
     for (size_t i = 0; i < TP_COUNT(same); i++)
         if (str_eq(low, str_of(same[i].other)))
@@ -23,15 +32,30 @@ static tp_str family(tp_str local)
 {
     static const struct {
         const char *begins, *vendor;
-    } families[] = {
-        {"claude", "anthropic"},   {"gemini", "google"},      {"gemma", "google"},
-        {"gpt-", "openai"},        {"llama", "meta-llama"},   {"meta-llama", "meta-llama"},
-        {"qwen", "qwen"},          {"qwq", "qwen"},           {"deepseek", "deepseek"},
-        {"glm", "z-ai"},           {"zai-glm", "z-ai"},       {"kimi", "moonshotai"},
-        {"minimax", "minimax"},    {"mistral", "mistralai"},  {"mixtral", "mistralai"},
-        {"ministral", "mistralai"}, {"magistral", "mistralai"}, {"devstral", "mistralai"},
-        {"codestral", "mistralai"}, {"voxtral", "mistralai"}, {"pixtral", "mistralai"},
-        {"nemotron", "nvidia"},    {"grok", "xai"},           {"command", "cohere"}};
+    } families[] = {{"claude", "anthropic"},
+                    {"gemini", "google"},
+                    {"gemma", "google"},
+                    {"gpt-", "openai"},
+                    {"llama", "meta-llama"},
+                    {"meta-llama", "meta-llama"},
+                    {"qwen", "qwen"},
+                    {"qwq", "qwen"},
+                    {"deepseek", "deepseek"},
+                    {"glm", "z-ai"},
+                    {"zai-glm", "z-ai"},
+                    {"kimi", "moonshotai"},
+                    {"minimax", "minimax"},
+                    {"mistral", "mistralai"},
+                    {"mixtral", "mistralai"},
+                    {"ministral", "mistralai"},
+                    {"magistral", "mistralai"},
+                    {"devstral", "mistralai"},
+                    {"codestral", "mistralai"},
+                    {"voxtral", "mistralai"},
+                    {"pixtral", "mistralai"},
+                    {"nemotron", "nvidia"},
+                    {"grok", "xai"},
+                    {"command", "cohere"}};
     for (size_t i = 0; i < TP_COUNT(families); i++)
         if (str_starts(local, str_of(families[i].begins)))
             return str_of(families[i].vendor);
@@ -192,7 +216,8 @@ void catalog_name(catalog_work *w, catalog_offer *o)
     } else {
         (void)take_base(w, o);
     }
-    /* Claude's date is when the one model of that name came out; others mean another model by it. */
+    /* Claude's date is when the one model of that name came out; others mean another model by it.
+     */
     size_t date = catalog_date_at_end(o->local, &day);
     if (date == 9 && str_eq(o->vendor, STR("anthropic"))) {
         o->local.len -= date;

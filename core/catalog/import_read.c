@@ -100,7 +100,8 @@ static int too_many(const reading *r, uint32_t t)
     return catalog_fault(r->w->err, r->t, r->d.tokens[t].at, "more models than anybody offers");
 }
 
-/* ---- models.dev: providers by name, each with models by id; prices in dollars a million tokens. */
+/* ---- models.dev: providers by name, each with models by id; prices in dollars a million tokens.
+ */
 
 static int has_word(const reading *r, uint32_t list, const char *word)
 {
@@ -115,7 +116,8 @@ static int read_modalities(const reading *r, uint32_t model, catalog_facts *f)
     static const struct {
         const char *word;
         uint64_t bit;
-    } inputs[] = {{"image", CONF_CAP_VISION}, {"audio", CONF_CAP_AUDIO}, {"pdf", CONF_CAP_DOCUMENTS}};
+    } inputs[] = {
+        {"image", CONF_CAP_VISION}, {"audio", CONF_CAP_AUDIO}, {"pdf", CONF_CAP_DOCUMENTS}};
     uint32_t t = member(r, model, "modalities");
     if (!t)
         return 0;
@@ -129,8 +131,8 @@ static int read_modalities(const reading *r, uint32_t model, catalog_facts *f)
     for (size_t i = 0; in && i < TP_COUNT(inputs); i++)
         *(has_word(r, in, inputs[i].word) ? &f->yes : &f->no) |= inputs[i].bit;
     if (out) /* what draws or films is called by other paths, and charged by other units */
-        f->chat = has_word(r, out, "text") && !has_word(r, out, "image") &&
-                  !has_word(r, out, "video");
+        f->chat =
+            has_word(r, out, "text") && !has_word(r, out, "image") && !has_word(r, out, "video");
     return 0;
 }
 
@@ -253,12 +255,10 @@ static int litellm_flags(const reading *r, uint32_t m, catalog_facts *f)
     static const struct {
         const char *name;
         uint64_t bit;
-    } flags[] = {{"supports_function_calling", CONF_CAP_TOOLS},
-                 {"supports_vision", CONF_CAP_VISION},
-                 {"supports_audio_input", CONF_CAP_AUDIO},
-                 {"supports_pdf_input", CONF_CAP_DOCUMENTS},
-                 {"supports_response_schema", CONF_CAP_SCHEMA},
-                 {"supports_reasoning", CONF_CAP_REASONING}};
+    } flags[] = {
+        {"supports_function_calling", CONF_CAP_TOOLS}, {"supports_vision", CONF_CAP_VISION},
+        {"supports_audio_input", CONF_CAP_AUDIO},      {"supports_pdf_input", CONF_CAP_DOCUMENTS},
+        {"supports_response_schema", CONF_CAP_SCHEMA}, {"supports_reasoning", CONF_CAP_REASONING}};
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < TP_COUNT(flags); i++)
         rc = read_flag(r, m, flags[i].name, flags[i].bit, f);

@@ -1,8 +1,8 @@
 /* Who offers what, and which data set is trusted for it. Both agree on nearly all prices of the
  * first parties; where they do not, the one that follows the provider's own price list counts
  * (LiteLLM alone has what Bedrock adds for answers from one region).
- * The order is the one in which a model's deployments are tried: the vendor itself first, then
- * those who serve open weights, then the clouds, then those who pass requests on. */
+ * The order decides between offers at one price: the vendor itself first, then those who serve open
+ * weights, then the clouds, then who passes requests on. */
 #include "catalog/import_int.h"
 
 #define FIRST CATALOG_FIRST_PARTY
@@ -37,16 +37,16 @@ const catalog_source catalog_sources[] = {
 };
 const uint32_t catalog_source_count = TP_COUNT(catalog_sources);
 
-const char *const catalog_units[CATALOG_UNITS] = {
-    "prompt",    "completion",   "cache_read",       "cache_write",
-    "reasoning", "audio_prompt", "audio_completion", "request"};
+const char *const catalog_units[CATALOG_UNITS] = {"prompt",           "completion", "cache_read",
+                                                  "cache_write",      "reasoning",  "audio_prompt",
+                                                  "audio_completion", "request"};
 
 const char *const *catalog_import_providers(void)
 {
     static const char *const names[TP_COUNT(catalog_sources) + 1] = {
-        "openai",    "anthropic", "google",    "mistral",   "cohere",   "xai",
-        "deepseek",  "perplexity", "inception", "groq",
-        "cerebras",  "sambanova", "together",  "fireworks", "deepinfra", "scaleway",
-        "nscale",    "tinfoil",   "novita",    "vertex",    "bedrock",  "openrouter"};
+        "openai",   "anthropic",  "google",    "mistral",   "cohere",   "xai",
+        "deepseek", "perplexity", "inception", "groq",      "cerebras", "sambanova",
+        "together", "fireworks",  "deepinfra", "scaleway",  "nscale",   "tinfoil",
+        "novita",   "vertex",     "bedrock",   "openrouter"};
     return names;
 }

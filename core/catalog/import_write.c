@@ -75,6 +75,29 @@ static void write_deployment(buf *b, const catalog_offer *model, const catalog_o
     buf_adds(b, STR(" }"));
 }
 
+/* Whose limits stand for the model: the first that knows its own. */
+static const catalog_offer *speaker(const catalog_group *g)
+{
+    for (const catalog_offer *o = g->first; o; o = o->next)
+        if (!o->spare && o->context > 0 && o->output > 0)
+            return o;
+    return g->first;
+}
+
+/* As its vendor calls it, else as OpenRouter does (the last), else as the first that has a name. */
+static tp_str name_of(const catalog_group *g)
+{
+    tp_str name = STR_NONE;
+    if (g->first->source->flags & CATALOG_FIRST_PARTY)
+        name = g->first->name;
+    for (const catalog_offer *o = g->first; o && !name.len; o = o->next)
+        if (o->source == &catalog_sources[catalog_source_count - 1])
+            name = o->name;
+    for (const catalog_offer *o = g->first; o && !name.len; o = o->next)
+        name = o->name;
+    return name;
+}
+
 static tp_str owner(const catalog_group *g)
 {
     tp_str vendor = str_make(g->key.ptr, str_find(g->key, '/'));
@@ -83,15 +106,11 @@ static tp_str owner(const catalog_group *g)
 
 static void write_model(buf *b, const catalog_group *g, catalog_snippet *s)
 {
-    const catalog_offer *m = g->first;
-    tp_str name = m->name;
+    const catalog_offer *m = speaker(g);
+    tp_str name = name_of(g);
     int64_t created = m->created;
-    for (const catalog_offer *o = g->first; o; o = o->next) {
-        if (!name.len)
-            name = o->name;
-        if (created < 0)
-            created = o->created;
-    }
+    for (const catalog_offer *o = g->first; o && created < 0; o = o->next)
+        created = o->created;
     buf_adds(b, STR("    "));
     buf_json_string(b, g->id);
     buf_adds(b, STR(": {\n      \"name\": "));
@@ -140,14 +159,16 @@ static void write_file(catalog_work *w, catalog_snippet *s, catalog_group **grou
 {
     buf b;
     buf_init(&b, SIZE_MAX);
-    buf_adds(&b, STR("// Prices and limits are those of these data sets, both under the MIT licence (see "
-                     "NOTICE):\n"));
-    write_source(&b,
-                 "LiteLLM, model_prices_and_context_window.json, Copyright (c) 2023 Berri AI",
+    buf_adds(
+        &b,
+        STR("// Prices and limits are those of these data sets, both under the MIT licence (see "
+            "NOTICE):\n"));
+    write_source(&b, "LiteLLM, model_prices_and_context_window.json, Copyright (c) 2023 Berri AI",
                  &w->request->litellm);
     write_source(&b, "models.dev, Copyright (c) 2025 spin.dev", &w->request->models_dev);
-    buf_adds(&b, STR("// They are not an offer of the providers: what a request costs is what their "
-                     "price lists say.\n{\n  \"models\": {\n"));
+    buf_adds(&b,
+             STR("// They are not an offer of the providers: what a request costs is what their "
+                 "price lists say.\n{\n  \"models\": {\n"));
     for (uint32_t i = 0; i < count; i++) {
         write_model(&b, groups[i], s);
         buf_printf(&b, "%s\n", i + 1 < count ? "," : "");

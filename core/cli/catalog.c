@@ -139,10 +139,11 @@ static void spare_edited(work *w)
     const catalog_dir *d = &w->before;
     uint32_t n = 0;
     for (uint32_t i = 0; i < d->edited_count; i++)
-        buf_printf(&w->out,
-                   "%.*s was edited since it was made: it is left as it is, and what belongs into it "
-                   "is left out; --force makes it anew\n",
-                   STR_ARG(d->edited[i]));
+        buf_printf(
+            &w->out,
+            "%.*s was edited since it was made: it is left as it is, and what belongs into it "
+            "is left out; --force makes it anew\n",
+            STR_ARG(d->edited[i]));
     for (uint32_t i = 0; i < m->snippet_count; i++) {
         if (is_listed(d->others, d->other_count, m->snippets[i].name))
             buf_printf(&w->out, "%.*s was not made by the importer: it is left as it is\n",
@@ -177,7 +178,8 @@ static int compare(work *w, int *differs)
     if (rc == 0) {
         say(w, &w->out, buf_str(&lines));
         say_remarks(w);
-        buf_printf(&w->out, "%u models with %u deployments in %u snippets: %u added, %u changed, %u gone\n",
+        buf_printf(&w->out,
+                   "%u models with %u deployments in %u snippets: %u added, %u changed, %u gone\n",
                    models, deployments, m->snippet_count, counts[0], counts[2], counts[1]);
     }
     buf_free(&lines);
@@ -233,7 +235,8 @@ static int run(const cli_call *c)
         rc = rc == TP_ERROR_CONFIG ? 2 : 1;
     } else {
         if (differs && !flag(&w, "dry-run") && !flag(&w, "check"))
-            buf_printf(&w.out, "Wrote %s; turnpike check says whether all is right there.\n", w.dir);
+            buf_printf(&w.out, "Wrote %s; turnpike check says whether all is right there.\n",
+                       w.dir);
         else if (!differs)
             buf_adds(&w.out, STR("Nothing to write.\n"));
         rc = cli_put("catalog import", buf_str(&w.out));
@@ -250,17 +253,21 @@ static int run(const cli_call *c)
 static const cli_verb verbs[] = {
     {"import", "", run, "write snippets of models, with prices and limits, from public data sets"},
 };
-#define FIELD(name_, value_, kind_, help_) \
-    {.name = name_, .value = value_, .kind = kind_, .where = CLI_OWN, .verbs = 1, .help = help_}
+#define FIELD(name_, value_, kind_, help_)                                                         \
+    {                                                                                              \
+        .name = name_, .value = value_, .kind = kind_, .where = CLI_OWN, .verbs = 1, .help = help_ \
+    }
 static const cli_field fields[] = {
     FIELD("litellm", "FILE", CLI_TEXT, "LiteLLM's model_prices_and_context_window.json"),
     FIELD("litellm-as-of", "TEXT", CLI_TEXT, "its date or commit, for the snippets' heads"),
     FIELD("models-dev", "FILE", CLI_TEXT, "the api.json of models.dev"),
     FIELD("models-dev-as-of", "TEXT", CLI_TEXT, "its date or commit"),
-    FIELD("rules", "FILE", CLI_TEXT, "what to leave out, take in and rename; default "
-                                     "catalog-rules.jsonc in the output directory"),
-    FIELD("providers", "A,B", CLI_LIST, "only deployments of these; default those that the output "
-                                        "directory defines"),
+    FIELD("rules", "FILE", CLI_TEXT,
+          "what to leave out, take in and rename; default "
+          "catalog-rules.jsonc in the output directory"),
+    FIELD("providers", "A,B", CLI_LIST,
+          "only deployments of these; default those that the output "
+          "directory defines"),
     FIELD("output", "DIR", CLI_TEXT, "where the snippets go; default the gateway's conf.d"),
     FIELD("date", "DAY", CLI_TEXT, "models whose end came before it are left out; default today"),
     FIELD("dry-run", "", CLI_FLAG, "say what would change; write nothing"),
@@ -270,7 +277,8 @@ static const cli_field fields[] = {
 };
 
 const cli_group cli_catalog_group = {.name = "catalog",
-                                     .help = "models with their prices and limits, from public data",
+                                     .help =
+                                         "models with their prices and limits, from public data",
                                      .verbs = verbs,
                                      .fields = fields,
                                      .verb_count = TP_COUNT(verbs),

@@ -142,7 +142,8 @@ static void add_models(catalog_dir *d, const tp_doc *doc)
     if (!t || json_kind(doc, t) != TP_OBJECT)
         return;
     for (uint32_t k = t + 1; k < doc->tokens[t].next; k = doc->tokens[k + 1].next) {
-        uint32_t list = json_kind(doc, k + 1) == TP_OBJECT ? json_find(doc, k + 1, STR("aliases")) : 0;
+        uint32_t list =
+            json_kind(doc, k + 1) == TP_OBJECT ? json_find(doc, k + 1, STR("aliases")) : 0;
         for (uint32_t i = list + 1; list && i < doc->tokens[list].next; i = doc->tokens[i].next) {
             tp_str alias = json_string(doc, i, &d->mem);
             if (alias.ptr)

@@ -34,7 +34,8 @@ static void check_conf(const catalog_import *c)
         "{\"providers\":{\"openai\":{},\"anthropic\":{},\"google\":{},\"mistral\":{},\"cohere\":{},"
         "\"xai\":{},\"deepseek\":{},\"perplexity\":{},\"inception\":{},\"groq\":{},\"cerebras\":{},"
         "\"sambanova\":{},\"together\":{},\"fireworks\":{},\"deepinfra\":{},\"scaleway\":{},"
-        "\"nscale\":{},\"tinfoil\":{},\"novita\":{},\"vertex\":{},\"bedrock\":{},\"openrouter\":{}}}";
+        "\"nscale\":{},\"tinfoil\":{},\"novita\":{},\"vertex\":{},\"bedrock\":{},\"openrouter\":{}}"
+        "}";
     const char *names[65] = {"providers.json"};
     tp_str texts[65] = {{providers, sizeof(providers) - 1}};
     tp_error err = {0};

@@ -214,7 +214,8 @@ static void the_excerpt_becomes_models(void **state)
     assert_int_equal(m->context_length, 200000);
     assert_int_equal(m->max_output_tokens, 64000);
     assert_int_equal(m->capabilities, CONF_CAP_TOOLS | CONF_CAP_VISION | CONF_CAP_DOCUMENTS |
-                                          CONF_CAP_SCHEMA | CONF_CAP_REASONING | CONF_CAP_STREAMING);
+                                          CONF_CAP_SCHEMA | CONF_CAP_REASONING |
+                                          CONF_CAP_STREAMING);
     assert_true(has_alias(m, "claude-sonnet-4-5") && has_alias(m, "claude-sonnet-4-5-20250929"));
     assert_true(has_alias(m, "anthropic/claude-sonnet-4-5"));
     assert_string_equal(m->deployments[0].model.ptr, "claude-sonnet-4-5");
@@ -237,24 +238,33 @@ static void the_excerpt_becomes_models(void **state)
 
     /* Open weights under seven spellings; each at its own price. */
     m = model(loaded, "openai/gpt-oss-120b");
-    static const char *const serve[] = {"groq",      "cerebras",  "sambanova", "fireworks",
+    static const char *const serve[] = {"groq",      "cerebras",   "sambanova", "fireworks",
                                         "deepinfra", "openrouter", "bedrock"};
     for (size_t i = 0; i < TP_COUNT(serve); i++)
         assert_non_null(deployment(m, serve[i]));
     assert_int_equal(price(deployment(m, "sambanova"), "prompt"), 220000000);
     assert_int_equal(price(deployment(m, "deepinfra"), "prompt"), 39000000); /* models.dev's */
-    assert_true(said(&c, CATALOG_DIFFERS, "deepinfra/openai/gpt-oss-120b: prompt is 0.00000005 to "
-                                          "litellm, 0.000000039 to models.dev"));
+    assert_true(said(&c, CATALOG_DIFFERS,
+                     "deepinfra/openai/gpt-oss-120b: prompt is 0.00000005 to "
+                     "litellm, 0.000000039 to models.dev"));
     m = model(loaded, "meta-llama/llama-3.3-70b-instruct");
-    static const char *const llama[] = {"groq",      "sambanova", "together",  "deepinfra",
-                                        "scaleway",  "nscale",    "openrouter"};
+    static const char *const llama[] = {"groq",     "sambanova", "together",  "deepinfra",
+                                        "scaleway", "nscale",    "openrouter"};
     for (size_t i = 0; i < TP_COUNT(llama); i++)
         assert_non_null(deployment(m, llama[i]));
     assert_string_equal(m->owned_by.ptr, "meta");
-    assert_int_equal(price(deployment(model(loaded, "meta-llama/llama-3.3-70b-instruct:free"),
-                                      "openrouter"), "prompt"), 0);
+    /* The cheapest first, and last who only passes it on, whatever it asks. */
+    assert_string_equal(m->deployments[0].provider.ptr, "nscale");
+    assert_string_equal(m->deployments[1].provider.ptr, "deepinfra");
+    assert_int_equal(m->context_length, 131072); /* the first of them does not know it */
+    assert_string_equal(m->deployments[m->deployment_count - 1].provider.ptr, "openrouter");
+    assert_int_equal(
+        price(deployment(model(loaded, "meta-llama/llama-3.3-70b-instruct:free"), "openrouter"),
+              "prompt"),
+        0);
     m = model(loaded, "z-ai/glm-5.1");
-    assert_true(deployment(m, "fireworks") && deployment(m, "novita") && deployment(m, "openrouter"));
+    assert_true(deployment(m, "fireworks") && deployment(m, "novita") &&
+                deployment(m, "openrouter"));
     assert_non_null(deployment(model(loaded, "z-ai/glm-4.7"), "cerebras"));
     assert_non_null(model(loaded, "xai/grok-4.3"));
     assert_true(has_alias(model(loaded, "xai/grok-4.3"), "x-ai/grok-4.3"));
@@ -263,18 +273,23 @@ static void the_excerpt_becomes_models(void **state)
     assert_null(deployment(model(loaded, "qwen/qwen3-235b-a22b"), "scaleway"));
     assert_non_null(model(loaded, "deepseek/deepseek-r1-turbo"));
     /* A dated GPT is a model; its own price. */
-    assert_int_equal(price(deployment(model(loaded, "openai/gpt-4o-2024-05-13"), "openai"),
-                           "prompt"), 5000000000);
-    assert_int_equal(price(deployment(model(loaded, "openai/gpt-4o-audio-preview"), "openai"),
-                           "audio_prompt"), 40000000000);
+    assert_int_equal(
+        price(deployment(model(loaded, "openai/gpt-4o-2024-05-13"), "openai"), "prompt"),
+        5000000000);
+    assert_int_equal(
+        price(deployment(model(loaded, "openai/gpt-4o-audio-preview"), "openai"), "audio_prompt"),
+        40000000000);
     /* What falls back to completion is not said twice. */
-    assert_int_equal(price(deployment(model(loaded, "google/gemini-2.5-flash"), "google"),
-                           "reasoning"), -1);
-    assert_int_equal(price(deployment(model(loaded, "google/gemini-2.5-flash"), "google"),
-                           "audio_prompt"), 1000000000);
+    assert_int_equal(
+        price(deployment(model(loaded, "google/gemini-2.5-flash"), "google"), "reasoning"), -1);
+    assert_int_equal(
+        price(deployment(model(loaded, "google/gemini-2.5-flash"), "google"), "audio_prompt"),
+        1000000000);
     /* Rounded from a price that a double had spoilt, and said so. */
-    assert_int_equal(price(deployment(model(loaded, "google/gemma-3-12b-it"), "bedrock"),
-                           "completion") % 10000000, 0);
+    assert_int_equal(
+        price(deployment(model(loaded, "google/gemma-3-12b-it"), "bedrock"), "completion") %
+            10000000,
+        0);
 
     /* A codename is a model of its own; the plain id is its, not an alias of the other. */
     m = model(loaded, "gpt-4o");
@@ -284,9 +299,9 @@ static void the_excerpt_becomes_models(void **state)
     assert_non_null(model(loaded, "anthropic/claude-3-opus")); /* its end has come; included */
 
     /* Not for chat; ended; without a price. */
-    static const char *const out[] = {"openai/gpt-5-codex", "openai/text-embedding-3-small",
-                                      "openai/gpt-image-1", "groq/compound",
-                                      "openai/whisper-1",   "deepseek/deepseek-v3",
+    static const char *const out[] = {"openai/gpt-5-codex",      "openai/text-embedding-3-small",
+                                      "openai/gpt-image-1",      "groq/compound",
+                                      "openai/whisper-1",        "deepseek/deepseek-v3",
                                       "anthropic/claude-opus-4", "openrouter/auto"};
     for (size_t i = 0; i < TP_COUNT(out); i++)
         if (model(loaded, out[i]))
@@ -319,10 +334,11 @@ static void taken_names_are_not_given_again(void **state)
     catalog_import c;
     tp_error err = {0};
     catalog_request r = {
-        .models_dev = {"d.json",
-                       STR("{\"groq\":{\"models\":{\"groq/b\":{\"cost\":{\"input\":1,\"output\":2}}}},"
-                           "\"openai\":{\"models\":{\"a\":{\"cost\":{\"input\":1,\"output\":2}}}}}"),
-                       STR("")},
+        .models_dev =
+            {"d.json",
+             STR("{\"groq\":{\"models\":{\"groq/b\":{\"cost\":{\"input\":1,\"output\":2}}}},"
+                 "\"openai\":{\"models\":{\"a\":{\"cost\":{\"input\":1,\"output\":2}}}}}"),
+             STR("")},
         .today = STR("2026-08-01"),
         .taken = taken,
         .taken_count = 2};
@@ -341,10 +357,11 @@ static void only_providers_asked_for(void **state)
     catalog_import c;
     tp_error err = {0};
     catalog_request r = {
-        .models_dev = {"d.json",
-                       STR("{\"groq\":{\"models\":{\"x/b\":{\"cost\":{\"input\":1,\"output\":2}}}},"
-                           "\"openai\":{\"models\":{\"a\":{\"cost\":{\"input\":1,\"output\":2}}}}}"),
-                       STR("")},
+        .models_dev =
+            {"d.json",
+             STR("{\"groq\":{\"models\":{\"x/b\":{\"cost\":{\"input\":1,\"output\":2}}}},"
+                 "\"openai\":{\"models\":{\"a\":{\"cost\":{\"input\":1,\"output\":2}}}}}"),
+             STR("")},
         .today = STR("2026-08-01"),
         .providers = one,
         .provider_count = 1};
@@ -379,14 +396,14 @@ static void bad_data_is_refused(void **state)
         {"{\"a\": {\"litellm_provider\": \"openai\", \"supports_vision\": \"yes\"}}", NULL, NULL,
          "l.json:1:57: ", "true or false"},
         {NULL, "{\"openai\": {\"models\": []}}", NULL, "d.json:1:23: ", "an object"},
-        {NULL, "{\"openai\": {\"models\": {\"a\": {\n\"limit\": 3}}}}", NULL, "d.json:2:10: ",
-         "limit: expected an object"},
+        {NULL, "{\"openai\": {\"models\": {\"a\": {\n\"limit\": 3}}}}", NULL,
+         "d.json:2:10: ", "limit: expected an object"},
         {NULL, "{\"openai\": {\"models\": {\"a\": {\"limit\": {\"context\": \"x\"}}}}}", NULL,
          "d.json:1:51: ", "context: expected a number"},
         {NULL, "{\"openai\": {\"models\": {\"a\": {\"cost\": {\"input\": true}}}}}", NULL,
          "d.json:1:48: ", "input: expected a price"},
-        {NULL, "{\"openai\": {\"models\": {\"a\": {\"modalities\": {\"output\": \"text\"}}}}}", NULL,
-         "d.json:1:55: ", "a list"},
+        {NULL, "{\"openai\": {\"models\": {\"a\": {\"modalities\": {\"output\": \"text\"}}}}}",
+         NULL, "d.json:1:55: ", "a list"},
         {NULL, "{}", "{\"exclude\": \"x\"}", "r.jsonc:1:13: ", "a list"},
         {NULL, "{}", "{\"exclude\": [\n\"x\"]}", "r.jsonc:2:1: ", "provider/model"},
         {NULL, "{}", "{\"same\": {\"a/b\": 1}}", "r.jsonc:1:18: ", "id of a model"},
@@ -400,7 +417,8 @@ static void bad_data_is_refused(void **state)
         catalog_import c;
         tp_error err = {0};
         int rc = make(cases[i].litellm, cases[i].dev, cases[i].rules, &c, &err);
-        if (rc != TP_ERROR_PARSE || strncmp(err.text, cases[i].place, strlen(cases[i].place)) != 0 ||
+        if (rc != TP_ERROR_PARSE ||
+            strncmp(err.text, cases[i].place, strlen(cases[i].place)) != 0 ||
             !strstr(err.text, cases[i].word))
             fail_msg("%zu: %d %s", i, rc, err.text);
         assert_int_equal(c.snippet_count, 0);
@@ -419,10 +437,12 @@ static void null_and_the_unknown_are_passed_over(void **state)
     (void)state;
     assert_int_equal(
         make("{\"sample_spec\": {\"input_cost_per_token\": \"words\"}, \"z\": {\"other\": 1},"
-             "\"a\": {\"litellm_provider\": \"openai\", \"mode\": \"chat\", \"max_input_tokens\": null,"
+             "\"a\": {\"litellm_provider\": \"openai\", \"mode\": \"chat\", \"max_input_tokens\": "
+             "null,"
              "\"input_cost_per_token\": 1e-6, \"output_cost_per_token\": 2e-6, \"new\": [1]}}",
              NULL, "{\"exclude\": [\"openai/none*\"], \"created\": {\"openai/a\": \"1970-01-02\"}}",
-             &c, &err), 0);
+             &c, &err),
+        0);
     assert_non_null(strstr(all(&c), "\"created\": 86400,"));
     assert_non_null(strstr(all(&c), "\"openai/a\": {"));
     assert_null(strstr(all(&c), "context_length"));
@@ -437,8 +457,10 @@ static void edited_snippets_are_known(void **state)
     catalog_import c;
     tp_error err = {0};
     (void)state;
-    assert_int_equal(make(NULL, "{\"openai\":{\"models\":{\"a\":{\"cost\":{\"input\":1,\"output\":2}}}}}",
-                          NULL, &c, &err), 0);
+    assert_int_equal(make(NULL,
+                          "{\"openai\":{\"models\":{\"a\":{\"cost\":{\"input\":1,\"output\":2}}}}}",
+                          NULL, &c, &err),
+                     0);
     assert_int_equal(c.snippet_count, 1);
     tp_str t = c.snippets[0].text;
     char *copy = malloc(t.len);
@@ -460,19 +482,28 @@ static void changes_are_told(void **state)
     buf out;
     uint32_t counts[3];
     (void)state;
-    assert_int_equal(make(NULL, "{\"openai\":{\"models\":{"
+    assert_int_equal(make(NULL,
+                          "{\"openai\":{\"models\":{"
                           "\"same\":{\"cost\":{\"input\":1,\"output\":2}},"
                           "\"dear\":{\"cost\":{\"input\":2.5,\"output\":10,\"cache_read\":1}},"
-                          "\"old\":{\"cost\":{\"input\":1,\"output\":2}}}}}", NULL, &a, &err), 0);
-    assert_int_equal(make(NULL, "{\"openai\":{\"models\":{"
-                          "\"same\":{\"cost\":{\"input\":1,\"output\":2}},"
-                          "\"dear\":{\"cost\":{\"input\":2,\"output\":10},\"limit\":{\"context\":8192}},"
-                          "\"new\":{\"cost\":{\"input\":1,\"output\":2}}}}}", NULL, &b, &err), 0);
-    catalog_text before = {"a", a.snippets[0].text, STR("")}, after = {"b", b.snippets[0].text, STR("")};
+                          "\"old\":{\"cost\":{\"input\":1,\"output\":2}}}}}",
+                          NULL, &a, &err),
+                     0);
+    assert_int_equal(
+        make(NULL,
+             "{\"openai\":{\"models\":{"
+             "\"same\":{\"cost\":{\"input\":1,\"output\":2}},"
+             "\"dear\":{\"cost\":{\"input\":2,\"output\":10},\"limit\":{\"context\":8192}},"
+             "\"new\":{\"cost\":{\"input\":1,\"output\":2}}}}}",
+             NULL, &b, &err),
+        0);
+    catalog_text before = {"a", a.snippets[0].text, STR("")},
+                 after = {"b", b.snippets[0].text, STR("")};
     buf_init(&out, 1 << 16);
     assert_int_equal(catalog_import_compare(&before, 1, &after, 1, &out, counts, &err), 0);
     static const char expected[] =
-        "changed openai/dear: context_length none -> 8192, openai/dear prompt 0.0000025 -> 0.000002, "
+        "changed openai/dear: context_length none -> 8192, openai/dear prompt 0.0000025 -> "
+        "0.000002, "
         "openai/dear cache_read 0.000001 -> none\nadded openai/new\ngone openai/old\n";
     assert_int_equal(out.len, strlen(expected));
     assert_memory_equal(out.ptr, expected, out.len);
