@@ -17,20 +17,20 @@ tp_status chat_begin(chat_request *r, const tp_host *h, tp_call *c, const tp_ope
     return TP_OK;
 }
 
-uint32_t chat_take(chat_request *r, tp_str name)
-{
-    uint32_t t = r->h->find(r->d, 0, name);
-    if (t && r->taken_count < CHAT_TAKEN)
-        r->taken[r->taken_count++] = t;
-    return span_given(r->d, t) ? t : 0;
-}
-
 static int was_taken(const chat_request *r, uint32_t t)
 {
     for (uint32_t i = 0; i < r->taken_count; i++)
         if (r->taken[i] == t)
             return 1;
     return 0;
+}
+
+uint32_t chat_take(chat_request *r, tp_str name)
+{
+    uint32_t t = r->h->find(r->d, 0, name);
+    if (t && r->taken_count < CHAT_TAKEN && !was_taken(r, t))
+        r->taken[r->taken_count++] = t;
+    return span_given(r->d, t) ? t : 0;
 }
 
 tp_status chat_rest(chat_request *r)
