@@ -145,7 +145,8 @@ static tp_status create(const tp_host *h, tp_call *c, tp_doc options, tp_instanc
     copy_option(in, c, &options, SPAN("path"), &used, &in->path);
     copy_option(in, c, &options, SPAN("client_name"), &used, &in->client_name);
     tp_str at = SPAN_NONE;
-    if (in->path.ptr[0] != '/' || !is_visible(in->path, 0) || memchr(in->path.ptr, '#', in->path.len))
+    if (in->path.ptr[0] != '/' || !is_visible(in->path, 0) ||
+        memchr(in->path.ptr, '#', in->path.len))
         at = SPAN("path");
     else if (!is_visible(in->client_name, 1))
         at = SPAN("client_name");

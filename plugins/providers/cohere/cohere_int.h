@@ -21,6 +21,7 @@ typedef struct cohere_body { /* one body under way */
     uint32_t thinking_at; /* the request's own "thinking", object, or 0 */
     int thinks;           /* does the model think in this request? */
     int documents;        /* there are parts to be carried as documents */
+    int has_tools, has_documents; /* were written */
 } cohere_body;
 
 /* A parameter of Cohere's own: the request's, else the deployment's. */
@@ -35,7 +36,8 @@ int cohere_thinks(const cohere_body *b); /* sets nothing: for `thinks` */
 void cohere_write_messages(cohere_body *b);
 /* One document out of a part of type file, or of Cohere's type document: what stands in "documents"
  * or, with `in_message`, a part of a tool message. */
-void cohere_write_document(cohere_body *b, const chat_message *m, const chat_part *p, int in_message);
+void cohere_write_document(cohere_body *b, const chat_message *m, const chat_part *p,
+                           int in_message);
 /* "documents": [...], the request's own and those of its messages. */
 void cohere_write_documents(cohere_body *b);
 /* "tools", "tool_choice", "strict_tools". */

@@ -127,7 +127,8 @@ static citation read_citation(chat_out *o, const cohere_reply *r, const tp_doc *
     if (span_kind(d, x.sources) != TP_ARRAY)
         x.sources = 0;
     int64_t place = span_kind(d, block) == TP_NUMBER ? span_count(d, block) : r->block;
-    if (x.of_text && place < COHERE_BLOCKS) { /* places are within a block, the client's in the text */
+    if (x.of_text &&
+        place < COHERE_BLOCKS) { /* places are within a block, the client's in the text */
         x.start += r->base[place];
         x.end += r->base[place];
     }
@@ -183,7 +184,8 @@ static void emit_url(chat_out *o, const cohere_reply *r, const tp_doc *d, const 
 static void emit_document(chat_out *o, const cohere_reply *r, const tp_doc *d, const citation *x)
 {
     text_out t;
-    size_t room = 240 + (x->text ? d->tokens[x->text].len : 0) + (x->type ? d->tokens[x->type].len : 0) +
+    size_t room = 240 + (x->text ? d->tokens[x->text].len : 0) +
+                  (x->type ? d->tokens[x->type].len : 0) +
                   (x->sources ? d->tokens[x->sources].len : 0);
     if (!open_text(o, &t, room))
         return;
@@ -244,7 +246,8 @@ static void put_logprob(text_out *out, const chat_out *o, const tp_doc *d, uint3
     put(out, span_kind(d, text) == TP_STRING ? span_raw(d, text) : SPAN("\"\""));
     put(out, SPAN(",\"logprob\":"));
     uint32_t first = span_kind(d, list) == TP_ARRAY && span_filled(d, list) ? list + 1 : 0;
-    if (first && span_kind(d, first) == TP_NUMBER && d->tokens[first].next == d->tokens[list].next) {
+    if (first && span_kind(d, first) == TP_NUMBER &&
+        d->tokens[first].next == d->tokens[list].next) {
         put(out, span_raw(d, first));
     } else {
         int n = snprintf(number, sizeof(number), "%.12g", first ? sum_of(d, list) : 0.0);

@@ -65,9 +65,9 @@ static int is_text(tp_str s)
 /* ---- */
 static int is_text_type(tp_str type)
 {
-    return !type.len || span_istarts(type, SPAN("text/")) || span_ieq(type, SPAN("application/json")) ||
-           span_ieq(type, SPAN("application/xml")) || span_ieq(type, SPAN("application/yaml")) ||
-           span_ieq(type, SPAN("application/x-yaml"));
+    return !type.len || span_istarts(type, SPAN("text/")) ||
+           span_ieq(type, SPAN("application/json")) || span_ieq(type, SPAN("application/xml")) ||
+           span_ieq(type, SPAN("application/yaml")) || span_ieq(type, SPAN("application/x-yaml"));
 }
 
 static tp_str file_text(cohere_body *b, const chat_message *m, const chat_part *p)
@@ -76,8 +76,9 @@ static tp_str file_text(cohere_body *b, const chat_message *m, const chat_part *
     char *text = NULL;
     size_t n = SIZE_MAX;
     if (p->file_id.len || p->url.len)
-        chat_refuse(&b->r, TP_E_UNSUPPORTED, SPAN("Cohere keeps and fetches no files; send file_data"),
-                    place, m->index, p->index);
+        chat_refuse(&b->r, TP_E_UNSUPPORTED,
+                    SPAN("Cohere keeps and fetches no files; send file_data"), place, m->index,
+                    p->index);
     else if (!is_text_type(p->media_type))
         chat_refuse(&b->r, TP_E_UNSUPPORTED, SPAN("Cohere takes documents of text only"), place,
                     m->index, p->index);
@@ -99,9 +100,10 @@ static void write_object(cohere_body *b, const chat_message *m, const chat_part 
         if (span_kind(b->r.d, own) == TP_OBJECT || span_kind(b->r.d, own) == TP_STRING)
             jo_token(&b->o, b->r.d, own);
         else
-            chat_refuse(&b->r, TP_E_UNSUPPORTED,
-                        SPAN("expected Cohere's document: {\"data\": {...}} with an \"id\" or without"),
-                        "messages[%u].content[%u].document", m->index, p->index);
+            chat_refuse(
+                &b->r, TP_E_UNSUPPORTED,
+                SPAN("expected Cohere's document: {\"data\": {...}} with an \"id\" or without"),
+                "messages[%u].content[%u].document", m->index, p->index);
         return;
     }
     tp_str text = file_text(b, m, p);
@@ -115,7 +117,8 @@ static void write_object(cohere_body *b, const chat_message *m, const chat_part 
     jo_close(&b->o, SPAN("}"));
 }
 
-void cohere_write_document(cohere_body *b, const chat_message *m, const chat_part *p, int in_message)
+void cohere_write_document(cohere_body *b, const chat_message *m, const chat_part *p,
+                           int in_message)
 {
     jo_comma(&b->o);
     if (!in_message) {
@@ -138,7 +141,8 @@ static void write_of_messages(cohere_body *b)
             continue;
         for (chat_parts parts = chat_parts_of(&b->r, m.content);
              b->r.st == TP_OK && chat_next_part(&b->r, &parts, &p);)
-            if (p.kind == CHAT_PART_FILE || (p.kind == CHAT_PART_OTHER && span_is(p.type, "document")))
+            if (p.kind == CHAT_PART_FILE ||
+                (p.kind == CHAT_PART_OTHER && span_is(p.type, "document")))
                 cohere_write_document(b, &m, &p, 0);
     }
 }
@@ -147,6 +151,7 @@ void cohere_write_documents(cohere_body *b)
 {
     cohere_value own = cohere_param(b, SPAN("documents"));
     int listed = own.t && span_kind(own.d, own.t) == TP_ARRAY;
+    b->has_documents = own.t || b->documents;
     if (!listed && !b->documents) {
         if (own.t)
             jo_key_token(&b->o, SPAN("documents"), own.d, own.t);
@@ -154,7 +159,8 @@ void cohere_write_documents(cohere_body *b)
     }
     jo_key(&b->o, SPAN("documents"));
     jo_open(&b->o, SPAN("["));
-    for (uint32_t t = own.t + 1; listed && t < own.d->tokens[own.t].next; t = own.d->tokens[t].next) {
+    for (uint32_t t = own.t + 1; listed && t < own.d->tokens[own.t].next;
+         t = own.d->tokens[t].next) {
         jo_comma(&b->o);
         jo_token(&b->o, own.d, t);
     }

@@ -76,7 +76,8 @@ static void write_image(cohere_body *b, const chat_message *m, const chat_part *
 {
     const chat_request *r = &b->r;
     uint32_t link = span_find(r->h, r->d, p->at, SPAN("image_url"));
-    uint32_t url = span_kind(r->d, link) == TP_OBJECT ? span_find(r->h, r->d, link, SPAN("url")) : link;
+    uint32_t url =
+        span_kind(r->d, link) == TP_OBJECT ? span_find(r->h, r->d, link, SPAN("url")) : link;
     if (span_kind(r->d, url) != TP_STRING) {
         chat_refuse(&b->r, TP_E_INPUT, SPAN("expected an image as {\"url\": \"...\"}"),
                     "messages[%u].content[%u].image_url", m->index, p->index);
@@ -107,7 +108,8 @@ static void refuse_part(cohere_body *b, const chat_message *m, const chat_part *
 
 static int is_document(const chat_part *p)
 {
-    return p->kind == CHAT_PART_FILE || (p->kind == CHAT_PART_OTHER && span_is(p->type, "document"));
+    return p->kind == CHAT_PART_FILE ||
+           (p->kind == CHAT_PART_OTHER && span_is(p->type, "document"));
 }
 
 static void write_part(cohere_body *b, const chat_message *m, const chat_part *p)
@@ -239,7 +241,8 @@ static void write_calling(cohere_body *b, const chat_message *m, tp_str thought)
     tp_str plan = span_member(r->h, r->c, r->d, m->at, SPAN("tool_plan")); /* its own word */
     read_content(b, m, &text, &thought);
     if (text.len)
-        chat_note(&b->r, TP_CHANGED, SPAN("Cohere takes no text beside tool calls: it is the tool_plan"),
+        chat_note(&b->r, TP_CHANGED,
+                  SPAN("Cohere takes no text beside tool calls: it is the tool_plan"),
                   "messages[%u].content", m->index);
     if (thought.len && (plan.len || b->thinks)) {
         jo_key(&b->o, SPAN("content"));
@@ -260,7 +263,8 @@ static void write_calling(cohere_body *b, const chat_message *m, tp_str thought)
 /* ---- Messages. */
 static void write_message(cohere_body *b, const chat_message *m)
 {
-    static const tp_str roles[] = {[CHAT_SYSTEM] = SPAN_INIT("system"), [CHAT_USER] = SPAN_INIT("user"),
+    static const tp_str roles[] = {[CHAT_SYSTEM] = SPAN_INIT("system"),
+                                   [CHAT_USER] = SPAN_INIT("user"),
                                    [CHAT_ASSISTANT] = SPAN_INIT("assistant"),
                                    [CHAT_TOOL] = SPAN_INIT("tool")};
     if (m->role == CHAT_OTHER_ROLE) {
@@ -285,7 +289,8 @@ static void write_message(cohere_body *b, const chat_message *m)
                   m->index);
     if (m->cache_control)
         chat_note(&b->r, TP_DROPPED, SPAN("Cohere decides itself what it caches"), "cache_control");
-    if (m->role == CHAT_ASSISTANT && span_given(b->r.d, span_find(b->r.h, b->r.d, m->at, SPAN("audio"))))
+    if (m->role == CHAT_ASSISTANT &&
+        span_given(b->r.d, span_find(b->r.h, b->r.d, m->at, SPAN("audio"))))
         chat_note(&b->r, TP_DROPPED, SPAN("Cohere's chat takes no audio"), "messages[%u].audio",
                   m->index);
 }

@@ -69,14 +69,17 @@ static tool_sum write_tool_list(cohere_body *b, const chat_choice *k)
 {
     tool_sum s = {0};
     chat_tool tool;
-    for (chat_tools it = chat_take_tools(&b->r); b->r.st == TP_OK && chat_next_tool(&b->r, &it, &tool);) {
+    for (chat_tools it = chat_take_tools(&b->r);
+         b->r.st == TP_OK && chat_next_tool(&b->r, &it, &tool);) {
         if (!tool.is_function) {
-            chat_refuse(&b->r, TP_E_UNSUPPORTED, SPAN("Cohere's chat takes tools of type function only"),
-                        "tools[%u]", tool.index);
+            chat_refuse(&b->r, TP_E_UNSUPPORTED,
+                        SPAN("Cohere's chat takes tools of type function only"), "tools[%u]",
+                        tool.index);
             break;
         }
         if (tool.cache_control)
-            chat_note(&b->r, TP_DROPPED, SPAN("Cohere decides itself what it caches"), "cache_control");
+            chat_note(&b->r, TP_DROPPED, SPAN("Cohere decides itself what it caches"),
+                      "cache_control");
         if (!is_allowed(b, k, tool.name)) {
             s.left_out++;
             continue;
@@ -104,7 +107,8 @@ static void write_strict(cohere_body *b, const tool_sum *s)
         jo_key_bool(&b->o, SPAN("strict_tools"), 1);
     else if (s->asked)
         chat_note(&b->r, TP_DROPPED,
-                  SPAN("Cohere's strict_tools is for all tools or none, and each must require a parameter"),
+                  SPAN("Cohere's strict_tools is for all tools or none, and each must require a "
+                       "parameter"),
                   "tools[].function.strict");
 }
 
@@ -115,10 +119,11 @@ void cohere_write_tools(cohere_body *b)
     tool_sum s = write_tool_list(b, &k);
     int narrowed = k.kind == CHAT_CHOICE_NAMED || k.kind == CHAT_CHOICE_ALLOWED;
     if (narrowed && !s.written)
-        chat_refuse(&b->r, TP_E_INPUT, SPAN("expected the name of a function in tools"), "tool_choice");
+        chat_refuse(&b->r, TP_E_INPUT, SPAN("expected the name of a function in tools"),
+                    "tool_choice");
     else if (narrowed && (s.left_out || k.kind == CHAT_CHOICE_NAMED))
-        chat_note(&b->r, TP_CHANGED, SPAN("Cohere cannot be told which tool: the others are left out"),
-                  "tool_choice");
+        chat_note(&b->r, TP_CHANGED,
+                  SPAN("Cohere cannot be told which tool: the others are left out"), "tool_choice");
     else if (k.kind == CHAT_CHOICE_OTHER)
         chat_note(&b->r, TP_DROPPED, SPAN("Cohere knows none, auto, required and a named function"),
                   "tool_choice");
@@ -127,6 +132,7 @@ void cohere_write_tools(cohere_body *b)
         jo_key_raw(&b->o, SPAN("tool_choice"), SPAN("\"REQUIRED\""));
     else if (s.written && k.kind == CHAT_CHOICE_NONE)
         jo_key_raw(&b->o, SPAN("tool_choice"), SPAN("\"NONE\""));
+    b->has_tools = s.written > 0;
     if (s.written)
         write_strict(b, &s);
     if (span_kind(b->r.d, parallel) == TP_BOOL && !span_true(b->r.d, parallel) && s.written)
@@ -200,7 +206,8 @@ static void write_stop(cohere_body *b)
     }
     for (uint32_t t = 0; chat_next_stop(&b->r, stop, &t); count++) {
         if (count == 5) {
-            chat_note(&b->r, TP_DROPPED, SPAN("Cohere takes five stop sequences at most"), "stop[5]");
+            chat_note(&b->r, TP_DROPPED, SPAN("Cohere takes five stop sequences at most"),
+                      "stop[5]");
             break;
         }
         if (count == 0) {
@@ -230,6 +237,10 @@ static void write_format(cohere_body *b)
         if (span_kind(d, schema) != TP_OBJECT)
             schema = 0;
     }
+    if (b->has_tools || b->has_documents)
+        chat_refuse(&b->r, TP_E_UNSUPPORTED,
+                    SPAN("Cohere takes no JSON format together with tools or documents"),
+                    "response_format");
     jo_key(&b->o, SPAN("response_format"));
     jo_open(&b->o, SPAN("{"));
     jo_key_raw(&b->o, SPAN("type"), SPAN("\"json_object\""));
@@ -278,7 +289,8 @@ static void write_thinking(cohere_body *b, int64_t max_tokens)
     if (k.wanted == 1 && budget < 0 && k.effort.len && !k.adaptive && !b->thinking_at) {
         budget = chat_budget_of(k.effort, budget_room(max_tokens, b->r.target->max_output_tokens));
         if (budget < 0)
-            chat_note(&b->r, TP_CHANGED, SPAN("not a known effort: the model decides how much it thinks"),
+            chat_note(&b->r, TP_CHANGED,
+                      SPAN("not a known effort: the model decides how much it thinks"),
                       "reasoning_effort");
     }
     jo_key(&b->o, SPAN("thinking"));

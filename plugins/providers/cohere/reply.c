@@ -16,7 +16,8 @@ typedef struct event { /* one document under way */
     cohere_reply *r;
     chat_out o;
     tp_doc d;
-    uint32_t type, index, id, delta, logprobs, message, finish, usage, error; /* values; 0: absent */
+    uint32_t type, index, id, delta, logprobs, message, finish, usage,
+        error; /* values; 0: absent */
 } event;
 
 void cohere_begin(cohere_reply *r, const cohere_body *b)
@@ -272,7 +273,6 @@ static void emit_finish(event *e, uint32_t finish)
 {
     tp_str word = span_kind(&e->d, finish) == TP_STRING ? span_text(e->h, e->c, &e->d, finish)
                                                         : SPAN_NONE;
-    end_calls(e);
     e->r->finished = 1;
     chat_emit_finish(&e->o, 0, finish_code(word, e->r->calls != NULL), word, SPAN_NONE);
 }
@@ -323,7 +323,8 @@ static void decode_whole(event *e)
                 end_call(e, x);
         }
     uint32_t citations = list_in(e, e->message, SPAN("citations"));
-    for (uint32_t t = citations + 1; citations && t < e->d.tokens[citations].next; t = e->d.tokens[t].next)
+    for (uint32_t t = citations + 1; citations && t < e->d.tokens[citations].next;
+         t = e->d.tokens[t].next)
         cohere_citation(&e->o, e->r, &e->d, t);
     if (e->logprobs)
         cohere_logprobs(&e->o, e->r, &e->d, e->logprobs);
@@ -359,6 +360,8 @@ static void decode_message_end(event *e)
     uint32_t usage = delta ? e->h->find(&e->d, delta, SPAN("usage")) : e->usage;
     tp_str word = span_kind(&e->d, finish) == TP_STRING ? span_text(e->h, e->c, &e->d, finish)
                                                         : SPAN_NONE;
+    if (!is_failure(word))
+        end_calls(e);
     cohere_usage(&e->o, &e->d, usage);
     if (is_failure(word))
         emit_failure(e, word, delta);
