@@ -252,6 +252,8 @@ def plain_request(body):
     body["messages"] = messages
     if body.get("stream") is False:
         del body["stream"]
+    if body.get("tools") == []:
+        del body["tools"]
     if "tools" in body:
         body["tools"] = [plain_tool(t) for t in body["tools"]]
     choice = body.get("tool_choice")
@@ -286,8 +288,10 @@ def expected_usage(usage):
             "cached": cached, "reasoning": thought}
 
 
-def expected_of(blocks, stop_reason, usage, model):
+def expected_of(blocks, stop_reason, usage, details=None):
     choice = Choice(proofs=[], annotations=0)
+    if stop_reason == "refusal":  # the API's words on it are what the client is told
+        choice.refusal = (details or {}).get("explanation") or ""
     for block in blocks:
         kind = block["type"]
         if kind == "text":
@@ -362,7 +366,7 @@ def expect(reply, meta):
     if meta.get("streaming"):
         message, error = gather(reply)
         summary = expected_of(message["content"], message.get("stop_reason"),
-                              message.get("usage"), message.get("model"))
+                              message.get("usage"), message.get("stop_details"))
         if error:
             summary.error = error_of(error, None, {})
             summary.usage = None
@@ -371,7 +375,7 @@ def expect(reply, meta):
     if document.get("type") == "error" or (meta.get("status") or 200) >= 400:
         return error_of(document["error"], meta.get("status"), meta.get("response_headers"))
     return expected_of(document["content"], document["stop_reason"], document.get("usage"),
-                       document.get("model"))
+                       document.get("stop_details"))
 
 
 # ---- Streams.
@@ -393,18 +397,21 @@ def whole_of(reply, meta):
 
 
 def relayed(got, reply, meta):
-    """Complaints about the client's bytes of a relayed reply."""
+    """Complaints about the client's bytes of a relayed reply: the frames of a stream one after the
+    other, each the data of an event, whose name is its type."""
     if not meta.get("streaming"):
         return [f"relayed {d}" for d in differences(json.loads(got), json.loads(reply))]
-
-    def frames(body):
-        return [(n, json.loads(d)) for n, d in sse_frames(body)
-                if json.loads(d)["type"] != "ping"]
-    got, want = frames(got), frames(reply)
+    text, at, frames = got.decode(), 0, []
+    while at < len(text):
+        frame, at = json.JSONDecoder().raw_decode(text, at)
+        frames.append(frame)
+        at += len(text[at:]) - len(text[at:].lstrip())
+    got = [f for f in frames if f["type"] != "ping"]
+    want = [(n, json.loads(d)) for n, d in sse_frames(reply) if json.loads(d)["type"] != "ping"]
     if len(got) != len(want):
         return [f"{len(got)} events were relayed, expected {len(want)}"]
-    bad = [f"event {i} ({w[0]}) differs: {differences(g[1], w[1])[:2]}"
-           for i, (g, w) in enumerate(zip(got, want)) if g[1] != w[1]]
-    bad += [f"event {i} is named {g[0]!r}, expected {w[1]['type']!r}"
-            for i, (g, w) in enumerate(zip(got, want)) if g[0] != w[1]["type"]]
+    bad = [f"event {i} ({w[0]}) differs: {differences(g, w[1])[:2]}"
+           for i, (g, w) in enumerate(zip(got, want)) if g != w[1]]
+    bad += [f"event {i} is named {n!r}, and its type is {w['type']!r}"
+            for i, (n, w) in enumerate(want) if n != w["type"]]
     return bad[:4]
