@@ -13,7 +13,7 @@
 
 typedef struct work {
     const cli_call *c;
-    char dir[4096], today[16];
+    char dir[4096], rules[8192], today[16];
     arena mem;
     catalog_dir before;
     catalog_request request;
@@ -56,11 +56,8 @@ static int read_rules(work *w)
 {
     const char *path = cli_call_value(w->c, "rules");
     if (!path) {
-        tp_str beside = arena_printf(&w->mem, "%s/catalog-rules.jsonc", w->dir);
-        TP_MUST(beside.ptr);
-        path = arena_dup(&w->mem, beside.ptr, beside.len + 1);
-        TP_MUST(path);
-        ((char *)(uintptr_t)path)[beside.len] = 0;
+        snprintf(w->rules, sizeof(w->rules), "%s/catalog-rules.jsonc", w->dir);
+        path = w->rules;
         if (access(path, F_OK))
             return 0;
     }
