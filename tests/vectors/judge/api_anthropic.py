@@ -8,6 +8,8 @@ from summary import (Choice, ErrorSummary, Summary, Unsupported, differences, pa
                      sse_frames)
 
 PROVIDER, PLUGIN, APIS, OPTIONS = "anthropic", "anthropic", ("messages",), {}
+MODELS = ("claude-sonnet-4-20250514", "claude-sonnet-4-5-20250929", "claude-opus-4-7",
+          "claude-3-haiku-20240307")
 FORMAT = "chat/anthropic"
 
 ERROR_CODES = {

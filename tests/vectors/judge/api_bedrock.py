@@ -1,5 +1,6 @@
 """Bedrock's Converse and ConverseStream: recorded exchanges turned into canonical ones and judged.
 The rules of a request are in rules_bedrock.py; the framing of streams in eventstream.py."""
+import base64
 import json
 
 from eventstream import messages
@@ -9,6 +10,8 @@ from summary import Choice, ErrorSummary, Summary, Unsupported, differences, par
 
 PROVIDER, PLUGIN, APIS = "bedrock", "bedrock", ("converse",)
 OPTIONS = {"region": "us-east-1"}
+MODELS = ("anthropic.claude-sonnet-4-20250514-v1:0", "us.amazon.nova-pro-v1:0",
+          "meta.llama3-1-70b-instruct-v1:0")
 FORMAT = None
 WORDS = ("stop", "length", "tool_calls", "content_filter")
 FINISH = {"end_turn": "stop", "stop_sequence": "stop", "tool_use": "tool_calls",
@@ -23,6 +26,23 @@ MIME = {"pdf": "application/pdf", "csv": "text/csv", "html": "text/html", "txt":
         "md": "text/markdown", "doc": "application/msword", "xls": "application/vnd.ms-excel",
         "docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
         "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"}
+
+
+# ---- Sealed thoughts: a blob in this API; what Claude seals is text, the same on every platform.
+
+def is_claude(meta):
+    return any(word in (meta.get("model") or "") for word in ("anthropic", "claude"))
+
+
+def sealed(blob, meta):
+    """(format, data) of a sealed thought in canonical form."""
+    try:
+        text = base64.b64decode(blob, validate=True).decode("ascii")
+    except ValueError:
+        text = ""
+    if is_claude(meta) and text and text.isprintable():
+        return "anthropic-claude-v1", text
+    return "bedrock", blob
 
 
 # ---- A native request as a canonical one.
@@ -75,19 +95,21 @@ def canonical_user(blocks):
     return out
 
 
-def canonical_assistant(blocks):
+def canonical_assistant(blocks, meta):
     message, parts, calls, details = {"role": "assistant", "content": None}, [], [], []
     for block in blocks:
         if "reasoningContent" in block:
             value = block["reasoningContent"]
             if "reasoningText" in value:
                 inner = value["reasoningText"]
-                detail = {"type": "reasoning.text", "text": inner["text"]}
+                detail = {"type": "reasoning.text", "text": inner["text"], "format":
+                          "anthropic-claude-v1" if is_claude(meta) else "bedrock"}
                 if inner.get("signature"):
                     detail["signature"] = inner["signature"]
             else:
-                detail = {"type": "reasoning.encrypted", "data": value["redactedContent"]}
-            details.append(dict(detail, format="anthropic-claude-v1", index=len(details)))
+                form, data = sealed(value["redactedContent"], meta)
+                detail = {"type": "reasoning.encrypted", "data": data, "format": form}
+            details.append(dict(detail, index=len(details)))
         elif "toolUse" in block:
             use = block["toolUse"]
             calls.append({"id": use["toolUseId"], "type": "function", "function": {
@@ -131,7 +153,7 @@ def to_canonical(request, meta):
         if message["role"] == "user":
             body["messages"] += canonical_user(message["content"])
         else:
-            body["messages"].append(canonical_assistant(message["content"]))
+            body["messages"].append(canonical_assistant(message["content"], meta))
     names = {"maxTokens": "max_tokens", "temperature": "temperature", "topP": "top_p",
              "stopSequences": "stop"}
     for key, value in (request.get("inferenceConfig") or {}).items():
@@ -208,7 +230,7 @@ def expected_usage(usage):
             "total": (prompt + completion, usage["totalTokens"]), "cached": cached}
 
 
-def expected_of(blocks, reason, usage):
+def expected_of(blocks, reason, usage, meta):
     choice = Choice(proofs=[])
     for block in blocks:
         if "text" in block:
@@ -220,7 +242,8 @@ def expected_of(blocks, reason, usage):
             value = block["reasoningContent"]
             inner = value.get("reasoningText") or {}
             choice.reasoning += inner.get("text", "")
-            proof = inner.get("signature") or value.get("redactedContent")
+            proof = inner.get("signature") or (
+                "redactedContent" in value and sealed(value["redactedContent"], meta)[1])
             if proof:
                 choice.proofs.append(proof)
     choice.finish = FINISH.get(reason, WORDS)
@@ -272,7 +295,7 @@ def gather(reply):
 def expect(reply, meta):
     if meta.get("streaming"):
         found = gather(reply)
-        summary = expected_of(found["content"], found["stopReason"], found["usage"])
+        summary = expected_of(found["content"], found["stopReason"], found["usage"], meta)
         if found["error"]:
             summary.error, summary.usage = found["error"], None
             summary.choices[0].finish = None
@@ -283,7 +306,7 @@ def expect(reply, meta):
                  429: ("rate",)}.get(meta["status"])
         return error_by_status(document.get("message", document.get("Message")), meta, codes)
     return expected_of(document["output"]["message"]["content"], document["stopReason"],
-                       document["usage"])
+                       document["usage"], meta)
 
 
 def boundaries(reply, meta):

@@ -8,6 +8,7 @@ from summary import (Choice, ErrorSummary, Summary, Unsupported, differences, pa
                      sse_frames)
 
 PROVIDER, PLUGIN, APIS, OPTIONS = "cohere", "cohere", ("chat.v2",), {}
+MODELS = ("command-a-03-2025", "command-a-reasoning-08-2025")
 FORMAT = None
 FINISH = {"COMPLETE": "stop", "STOP_SEQUENCE": "stop", "MAX_TOKENS": "length",
           "TOOL_CALL": "tool_calls"}

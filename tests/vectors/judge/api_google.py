@@ -9,6 +9,7 @@ from streams import event_ends
 from summary import Choice, ErrorSummary, Summary, differences, sse_frames
 
 PROVIDER, PLUGIN, APIS, OPTIONS = "google", "google", ("generateContent",), {}
+MODELS = ("gemini-2.5-flash", "gemini-3-pro-preview")
 FORMAT = None
 
 WORDS = ("stop", "length", "tool_calls", "content_filter")

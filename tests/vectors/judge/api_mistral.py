@@ -7,6 +7,7 @@ from streams import error_by_status, event_ends
 from summary import Choice, ErrorSummary, Summary, differences, parse_arguments, sse_frames
 
 PROVIDER, PLUGIN, APIS, OPTIONS = "mistral", "mistral", ("chat.completions", "fim"), {}
+MODELS = ("mistral-large-latest", "magistral-medium-latest")
 FORMAT = None
 FINISH = {"stop": "stop", "length": "length", "model_length": "length", "tool_calls": "tool_calls"}
 

@@ -25,11 +25,16 @@ What is judged of each recording:
   relay     where the plugin takes the provider's own format (FORMAT): the request is sent as it
             stands, and the FRAMEs are the recorded reply
 
+Beside the recordings, features.json holds canonical requests written by hand, one a feature. Each is
+built for each model of MODELS, must pass the checker, and nothing of it may be lost in silence (see
+features.py). A provider in its `may_refuse` may fail it with a sentence.
+
 An API module api_<name>.py has:
 
   PROVIDER, PLUGIN   folder of recordings; plugin's name
   APIS               the values of meta.api that it judges
   OPTIONS            the plugin's options, a dict
+  MODELS             models that the features are asked of
   FORMAT             the provider's own format ("chat/anthropic"), or None
   to_canonical(request, meta) -> body of the canonical format; raises Unsupported(reason) for what
                      no canonical request can express
@@ -52,6 +57,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from driver import DriveDied, Driver, bytes_of, reply_of
+from features import judge_features
 from summary import (ErrorSummary, Malformed, Unsupported, check_events, compare, compare_error,
                      differences, read_client, short, usage_total)
 
@@ -338,10 +344,11 @@ def judge_provider(api, args):
         outcomes.append(outcome)
         for line in outcome.failures:
             print(f"FAIL {recording.name}: {line}")
+    features = judge_features(api, driver, args.only)
     code = driver.close()
     if code != 0:
         print(f"FAIL {api.PROVIDER}: drive ended with {code}: {driver.said()}")
-    return outcomes, code == 0
+    return outcomes, features, code == 0
 
 
 def tell(outcomes):
@@ -349,10 +356,10 @@ def tell(outcomes):
 
 
 COLUMNS = ("provider", "recordings", "requests", "whole", "streamed", "refused", "relayed",
-           "not expressible")
+           "not expressible", "features")
 
 
-def row_of(name, outcomes):
+def row_of(name, outcomes, features):
     def some(pick):
         return [o for o in outcomes if pick(o)]
     return (name, str(len(outcomes)),
@@ -363,7 +370,7 @@ def row_of(name, outcomes):
                                            o.recording.streaming)]),
             tell([o.reply for o in some(lambda o: o.recording.refused)]),
             tell([o.relay for o in some(lambda o: o.relay is not None)]),
-            str(len(some(lambda o: o.unsupported))))
+            str(len(some(lambda o: o.unsupported))), tell(features))
 
 
 def print_table(rows, markdown):
@@ -413,8 +420,8 @@ def main():
             print(f"{name}: plugin {api.PLUGIN} is not built, so it is not judged")
             failed += name in expected
             continue
-        outcomes, clean = judge_provider(api, args)
-        failed += sum(1 for o in outcomes if o.failures) + (not clean)
+        outcomes, features, clean = judge_provider(api, args)
+        failed += sum(1 for o in outcomes if o.failures) + (not clean) + features.count(False)
         judged += len(outcomes)
         if name in expected and not outcomes:
             print(f"FAIL {name}: there are no recordings to judge it by")
@@ -425,7 +432,7 @@ def main():
             if o.unsupported and not args.list:
                 print(f"{o.recording.name}: not expressible: {o.unsupported}")
         if outcomes:
-            rows.append(row_of(name, outcomes))
+            rows.append(row_of(name, outcomes, features))
     if rows:
         print_table(rows, args.markdown)
     if not judged and not failed:

@@ -1,6 +1,7 @@
 """Rules of a Messages request, from the public reference of the API."""
 import re
 
+from models_anthropic import check_model
 from rules import Rules
 
 MEMBERS = ("model", "messages", "max_tokens", "system", "metadata", "stop_sequences", "stream",
@@ -355,6 +356,7 @@ class Checker(Rules):
             self.optional(body["metadata"], "user_id", self.string, "metadata", True, None, 256)
         if "service_tier" in body:
             self.word("service_tier", body["service_tier"], ("auto", "standard_only"))
+        check_model(self, body)
         if self.marks > 4:
             self.bad("cache_control", f"a maximum of 4 marks may be provided, found {self.marks}")
 
