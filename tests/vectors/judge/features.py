@@ -10,7 +10,7 @@ FEATURES = Path(__file__).resolve().parent / "features.json"
 DEFAULTS = {"tool_choice": ("auto", "none"), "parallel_tool_calls": (True,), "stream": (False,),
             "response_format": ({"type": "text"},), "thinking": ({"type": "disabled"},),
             "reasoning_effort": ("none",), "modalities": (["text"],), "store": (False,),
-            "temperature": (1,), "top_p": (1,), "service_tier": ("auto",), "n": (1,)}
+            "function_call": ("auto", "none"), "temperature": (1,), "top_p": (1,), "service_tier": ("auto",), "n": (1,)}
 # Members below the top that a provider has to carry or to report.
 INNER = ("name", "refusal", "reasoning_details", "cache_control", "detail", "description", "strict",
          "required", "enum")
@@ -47,7 +47,8 @@ def without_each(value, path=()):
             named = key == "name" and not (len(path) == 2 and path[0] == "messages" and
                                            value.get("role") in ("user", "assistant", "system"))
             if key not in NEVER and not named and not is_default(key, inner) and \
-                    (top or key in INNER) and "properties" not in path:
+                    (top or key in INNER) and "properties" not in path and \
+                    not (key == "reasoning_details" and "reasoning_content" in value):
                 yield here, {k: v for k, v in value.items() if k != key}
             if not top or key in ("messages", "tools"):
                 for place, changed in without_each(inner, here):
@@ -58,11 +59,29 @@ def without_each(value, path=()):
                 yield place, value[:i] + [changed] + value[i + 1:]
 
 
+def tools_unsent(body, sent):
+    """{place: name} of the tools that are not sent at all."""
+    names = {i: t["function"]["name"] for i, t in enumerate(body.get("tools") or [])
+             if "function" in t}
+    return {i: name for i, name in names.items() if json.dumps(name).encode() not in sent}
+
+
+def chooses(body):
+    """Does the request say that some tools are not to be called? Then they need not be sent."""
+    choice = body.get("tool_choice")
+    return choice == "none" or isinstance(choice, dict)
+
+
 def lost_in_silence(driver, body, model, result):
     """Members whose leaving out changes nothing in what is sent, and that no report names."""
     sent, bad = bytes_of(result["sent"]["body"]), []
     reported = [r["field"] for r in result["reports"]]
+    unsent = tools_unsent(body, sent)
+    if unsent and not chooses(body):
+        bad += [f"tool {name} is lost" for name in unsent.values() if not reported]
     for path, changed in without_each(body):
+        if path[0] == "tools" and path[1] in unsent:
+            continue
         other = build(driver, changed, model)
         key = str(path[-1])
         if other["status"] == "ok" and bytes_of(other["sent"]["body"]) == sent and \

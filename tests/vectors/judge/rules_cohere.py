@@ -57,7 +57,7 @@ class Checker(Rules):
     def assistant(self, place, message):
         self.known(place, message, ("role", "content", "tool_calls", "tool_plan", "citations"))
         if message.get("content") is not None:
-            self.content(f"{place}.content", message["content"], ("text", "thinking"))
+            self.content(f"{place}.content", message["content"], ("text", "thinking"), True)
         elif not message.get("tool_calls"):
             self.bad(place, "needs content or tool_calls")
         if message.get("tool_plan") is not None:
@@ -103,7 +103,8 @@ class Checker(Rules):
                     self.bad(place, "ids of calls must be unique")
             elif self.known(place, message, ("role", "content"), ("content",)):
                 self.content(f"{place}.content", message["content"],
-                             ("text", "image_url") if role == "user" else ("text",))
+                             ("text", "image_url") if role == "user" else ("text",),
+                             role == "system")
         if waiting:
             self.bad("messages", f"the calls {waiting} have no result")
 
