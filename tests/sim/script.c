@@ -227,7 +227,7 @@ static void choose_stop(script *s, rng *r, int local)
         if (!local || s->form == FORM_WHOLE)
             s->cut = rng_below(r, s->body.len + 1);
     } else if (kind < 98) { /* a well-formed end in the middle: between two words, or before an
-                               event's blank line, so that the event does not count */
+                               event's blank line, which the last one may do without */
         uint32_t at = (uint32_t)rng_below(r, s->count);
         if (!(s->shipped && s->form == FORM_WHOLE))
             s->cut = s->words[at].end - (s->form == FORM_SSE && chance(r, 50));
@@ -310,11 +310,17 @@ static int status_of_code(int32_t code, int *final)
                                                                : 502;
 }
 
+/* How far words count: the last event of a stream that ends well needs no blank line. */
+static size_t reach(const script *s)
+{
+    return s->cut + (s->form == FORM_SSE && s->stop == STOP_WELL);
+}
+
 /* Does it end between two events? */
 static int whole_events(const script *s)
 {
     for (uint32_t i = 0; i < s->count; i++)
-        if (s->words[i].end == s->cut)
+        if (s->words[i].end == s->cut || s->words[i].end == reach(s))
             return 1;
     return s->cut == s->body.len;
 }
@@ -396,7 +402,7 @@ outcome script_outcome(const script *s, int stream)
         if (s->cut < s->body.len) /* its last word is its end */
             return o;
     }
-    for (uint32_t i = 0; i < s->count && s->words[i].end <= s->cut; i++) {
+    for (uint32_t i = 0; i < s->count && s->words[i].end <= reach(s); i++) {
         if (!read_word(s, &s->words[i], stream, &o, &finished))
             continue;
         if (s->form == FORM_WHOLE && s->words[i].what == 'D')
