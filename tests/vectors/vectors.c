@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <cjson/cJSON.h>
+#include "aws.h"
 #include "exchange.h"
 #include "words.h"
 
@@ -156,6 +157,8 @@ static void check_sent(run *r, const vec_out *o)
     same_text(r, "path", o->path, string_or(want, "path", NULL));
     same_text(r, "secret header", o->secret_name, string_or(want, "secret_header", NULL));
     same_text(r, "secret prefix", o->secret_prefix, string_or(want, "secret_prefix", NULL));
+    same_text(r, "signed by", o->sign_scheme, string_or(want, "sign", NULL));
+    same_text(r, "signed for", o->sign_params, string_or(want, "sign_params", NULL));
     same_text(r, "local type", o->local_type, string_or(want, "local_type", NULL));
     if (get(want, "local_status"))
         same_int(r, "local status", o->local_status, int_or(want, "local_status", 0));
@@ -213,6 +216,7 @@ static void check_client(run *r, const exchange *x)
 /* ---- Cases. */
 typedef struct texts { /* freed after a case */
     char *request, *reply, *options, *model_options;
+    size_t reply_len;
 } texts;
 
 static tp_list reply_headers(const cJSON *reply, tp_header *room, uint32_t max)
@@ -225,14 +229,23 @@ static tp_list reply_headers(const cJSON *reply, tp_header *room, uint32_t max)
     return (tp_list){room, n, sizeof(tp_header)};
 }
 
-/* A reply's bytes: "body", or "frames": strings are data, {"event", "data"} events. */
-static char *reply_text(const cJSON *reply)
+/* A reply's bytes: "body", or "frames": strings are data, {"event", "data"} events; or "messages" of
+ * an AWS event stream (aws.h). */
+static char *reply_text(const cJSON *reply, size_t *len)
 {
     const cJSON *frames = get(reply, "frames"), *f;
-    if (!frames)
-        return body_text(get(reply, "body"));
     buf b;
     buf_init(&b, 1u << 24);
+    if (get(reply, "messages")) {
+        aws_stream(&b, get(reply, "messages"));
+        *len = b.len;
+        return b.ptr;
+    }
+    if (!frames) {
+        char *body = body_text(get(reply, "body"));
+        *len = body ? strlen(body) : 0;
+        return body;
+    }
     cJSON_ArrayForEach(f, frames) {
         const cJSON *data = cJSON_IsString(f) ? f : get(f, "data") ? get(f, "data") : f;
         char *text = body_text(data);
@@ -245,6 +258,7 @@ static char *reply_text(const cJSON *reply)
     char *out = strdup(b.ptr);
     buf_free(&b);
     TP_MUST(out);
+    *len = strlen(out);
     return out;
 }
 
@@ -278,8 +292,11 @@ static void run_exchange(run *r, const vec_plugin *chat, const vec_plugin *p, co
         if (reply)
             u = (upstream){.status = (int32_t)int_or(reply, "status", 200),
                            .type = vec_str(string_or(reply, "type", get(reply, "frames")
-                                                     ? "text/event-stream" : "application/json")),
-                           .body = vec_str(t->reply),
+                                                     ? "text/event-stream"
+                                                     : get(reply, "messages")
+                                                     ? "application/vnd.amazon.eventstream"
+                                                     : "application/json")),
+                           .body = {t->reply, t->reply_len},
                            .headers = reply_headers(reply, headers, TP_COUNT(headers)),
                            .broken = cJSON_IsTrue(get(reply, "broken")), .feed = feed};
         st = exchange_reply(&x, &u);
@@ -409,9 +426,10 @@ static int run_case(const char *file, const char *so, const vec_plugin *chat, co
 {
     run r = {.file = file, .name = string_or(test, "name", "?"), .test = test,
              .want = get(test, "expect")};
-    texts t = {.request = body_text(get(test, "request")), .reply = reply_text(get(test, "reply")),
+    texts t = {.request = body_text(get(test, "request")),
                .options = body_text(get(test, "options")),
                .model_options = body_text(get(get(test, "target"), "options"))};
+    t.reply = reply_text(get(test, "reply"), &t.reply_len);
     const cJSON *refused = get(r.want, "refused");
     vec_plugin p;
     if (!t.request)
