@@ -78,6 +78,8 @@ void bedrock_complete(reading *x);               /* END, or why there is none */
 void bedrock_text(reading *x, uint32_t item, tp_str text);
 void bedrock_citation(reading *x, uint32_t item, uint32_t citation);
 void bedrock_sealed(reading *x, tp_str base64);
+/* The printable ASCII that a blob holds, or an empty span: it holds something else. */
+tp_str bedrock_text_of_blob(const tp_host *h, tp_call *c, tp_str base64);
 void bedrock_media(reading *x, tp_str kind, uint32_t block, uint32_t item, tp_str format);
 void bedrock_item(reading *x, uint32_t t);
 int bedrock_is_answer(const bedrock_reply *r, tp_str tool_name);
@@ -95,7 +97,8 @@ typedef struct plan {
     traits t;
     /* thought.c */
     chat_thinking thinking;
-    tp_str thinking_word; /* the parameter that asked for it */
+    tp_str thinking_word;   /* the parameter that asked for it */
+    uint32_t thinking_said; /* the client's own object, where it is to go as it stands; or 0 */
     int think, adaptive;
     int64_t budget, max_tokens;
     tp_str effort; /* in the model's own words; empty: none */

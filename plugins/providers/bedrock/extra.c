@@ -193,24 +193,36 @@ static void copy_extra(plan *p, const tp_doc *d, uint32_t object, int of_client)
     }
 }
 
+static void put_claude_thinking(plan *p)
+{
+    json_out *o = &p->o;
+    if (p->thinking_said) {
+        jo_token(o, p->r.d, p->thinking_said);
+        return;
+    }
+    jo_open(o, SPAN("{"));
+    jo_key_string(o, SPAN("type"), p->adaptive ? SPAN("adaptive") : SPAN("enabled"));
+    if (!p->adaptive)
+        jo_key_int(o, SPAN("budget_tokens"), p->budget);
+    jo_close(o, SPAN("}"));
+}
+
 static void put_thinking(plan *p)
 {
     json_out *o = &p->o;
     int claude = p->t.reasoning == REASONING_BUDGET || p->t.reasoning == REASONING_ADAPTIVE;
     if (claude && !p->think) {
         /* Off is what there is without a word, but from 5 on */
-        if (p->thinking.wanted == 0 && p->t.version >= 500 && extra_key(p, SPAN("thinking")))
+        int said = p->thinking.wanted == 0 && (p->thinking_said || p->t.version >= 500);
+        if (said && extra_key(p, SPAN("thinking")))
             jo_put(o, SPAN("{\"type\":\"disabled\"}"));
         return;
     }
     if (!p->think)
         return;
-    if (claude && extra_key(p, SPAN("thinking"))) {
-        jo_open(o, SPAN("{"));
-        jo_key_string(o, SPAN("type"), p->adaptive ? SPAN("adaptive") : SPAN("enabled"));
-        if (!p->adaptive)
-            jo_key_int(o, SPAN("budget_tokens"), p->budget);
-        jo_close(o, SPAN("}"));
+    if (claude) {
+        if (extra_key(p, SPAN("thinking")))
+            put_claude_thinking(p);
         if (p->adaptive && p->effort.len && extra_key(p, SPAN("output_config"))) {
             jo_open(o, SPAN("{"));
             jo_key_string(o, SPAN("effort"), p->effort);
@@ -320,6 +332,8 @@ static void put_passed(plan *p)
         put_named(p, known[i]);
     if (!(p->think && p->adaptive && p->effort.len))
         put_named(p, SPAN("output_config"));
+    if (p->t.family == FAMILY_NOVA && !p->r.h->find(p->r.d, 0, SPAN("top_k")))
+        put_named(p, SPAN("inferenceConfig"));
     if (!o->count || o->tokens[0].kind != TP_OBJECT)
         return;
     uint32_t list = p->r.h->find(o, 0, SPAN("additional_fields"));

@@ -59,17 +59,19 @@ static void fit_budget(plan *p)
     int64_t asked = p->thinking.budget;
     if (budget < LEAST_BUDGET)
         budget = budget < 0 ? 8192 : LEAST_BUDGET;
-    if (p->max_tokens < 0)
-        p->max_tokens = most > 0 ? most : budget + ROOM;
-    if (budget >= p->max_tokens)
-        budget = p->max_tokens - (p->max_tokens / 4 > ROOM ? ROOM : p->max_tokens / 4);
-    if (budget < LEAST_BUDGET || budget >= p->max_tokens) {
+    if (p->max_tokens >= 0) /* without it, it is the model's most */
+        most = p->max_tokens;
+    if (most > 0 && budget >= most)
+        budget = most - (most / 4 > ROOM ? ROOM : most / 4);
+    if (budget < LEAST_BUDGET || (most > 0 && budget >= most)) {
         not_asked(p, SPAN("max_tokens leaves no room for a thought, of 1,024 tokens at least"));
         return;
     }
     if (asked >= 0 && asked != budget)
         chat_note(&p->r, TP_CHANGED, SPAN("at least 1,024 and below max_tokens"), "%.*s",
                   (int)p->thinking_word.len, p->thinking_word.ptr);
+    if (asked != budget)
+        p->thinking_said = 0;
     p->budget = budget;
 }
 
@@ -79,6 +81,8 @@ static void plan_claude(plan *p)
     p->adaptive = p->t.reasoning == REASONING_ADAPTIVE &&
                   !(explicit_budget && p->t.version > 0 && p->t.version < 407);
     if (!p->adaptive) {
+        if (p->thinking.adaptive)
+            p->thinking_said = 0;
         if (lost_thought(p))
             not_asked(p, SPAN("the thought before the last calls is not here with its proof: send "
                               "reasoning_details back"));
@@ -86,6 +90,8 @@ static void plan_claude(plan *p)
             fit_budget(p);
         return;
     }
+    if (!p->thinking.adaptive)
+        p->thinking_said = 0;
     if (explicit_budget)
         other_effort(p, effort_of(p->thinking.budget));
     else if (span_is(p->effort, "minimal"))
@@ -108,6 +114,8 @@ void bedrock_reasoning(plan *p)
 {
     p->thinking = chat_take_thinking(&p->r);
     p->thinking_word = asked_by(p);
+    p->thinking_said = span_is(p->thinking_word, "thinking")
+                           ? p->r.h->find(p->r.d, 0, p->thinking_word) : 0;
     p->max_tokens = chat_max_tokens(&p->r);
     p->think = p->thinking.wanted > 0;
     p->effort = p->thinking.effort;
@@ -161,8 +169,8 @@ static void put_base64(plan *p, tp_str s)
     jo_string(&p->o, (tp_str){text, (size_t)(to - text)});
 }
 
-/* A sealed thought. Claude's is text, which is the same everywhere and is a blob in this API alone;
- * others' went out as the blob's base64. */
+/* A sealed thought. Claude's is text, which is the same everywhere and is a blob in this API alone
+ * (where a client has the blob itself, it goes as it stands); others' went out as the blob. */
 static void put_sealed(plan *p, tp_str data, tp_str format)
 {
     json_out *o = &p->o;
@@ -170,7 +178,8 @@ static void put_sealed(plan *p, tp_str data, tp_str format)
     jo_key(o, SPAN("reasoningContent"));
     jo_open(o, SPAN("{"));
     jo_key(o, SPAN("redactedContent"));
-    if (p->t.family == FAMILY_CLAUDE && !span_eq(format, own_format))
+    if (p->t.family == FAMILY_CLAUDE && !span_eq(format, own_format) &&
+        !bedrock_text_of_blob(p->r.h, p->r.c, data).len)
         put_base64(p, data);
     else
         jo_string(o, data);

@@ -77,10 +77,9 @@ static int base64_value(char c)
            : c >= '0' && c <= '9' ? c - '0' + 52 : c == '+' ? 62 : c == '/' ? 63 : -1;
 }
 
-/* The text that a blob holds, or an empty span: it is no plain text. */
-static tp_str text_in_blob(reading *x, tp_str base64)
+tp_str bedrock_text_of_blob(const tp_host *h, tp_call *c, tp_str base64)
 {
-    char *text = x->h->alloc(x->c, base64.len + 1);
+    char *text = h->alloc(c, base64.len + 1);
     size_t n = 0;
     uint32_t bits = 0;
     int have = 0;
@@ -109,7 +108,7 @@ void bedrock_sealed(reading *x, tp_str base64)
 {
     bedrock_reply *r = x->r;
     uint32_t item = r->items++;
-    tp_str text = r->claude ? text_in_blob(x, base64) : SPAN_NONE;
+    tp_str text = r->claude ? bedrock_text_of_blob(x->h, x->c, base64) : SPAN_NONE;
     if (r->hidden)
         return;
     r->answered = 1;
