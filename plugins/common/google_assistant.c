@@ -7,7 +7,7 @@ typedef struct proofs { /* of one message, from its reasoning_details */
     uint32_t loose;      /* signatures without an id */
     tp_str last;         /* the last of them: of the text */
     tp_str thought;      /* of a thought whose text stands elsewhere */
-    int32_t texts;       /* thoughts with text */
+    int32_t texts;       /* thoughts with text; 2: and with a signature beside it */
     int32_t foreign;     /* made by another provider's model */
 } proofs;
 
@@ -41,7 +41,7 @@ static int read_proofs(google_body *b, const chat_message *m, proofs *k)
         } else if (x.sealed) {
             id_map_put(&k->by_id, x.id, x.data);
         } else if (x.text && b->r.d->tokens[x.text].len > 2) {
-            k->texts = 1;
+            k->texts |= x.signature.len ? 2 : 1;
         } else if (x.signature.len) {
             k->thought = x.signature;
         }
@@ -56,8 +56,9 @@ static void put_thoughts(google_walk *w, const chat_message *m, proofs *k)
 {
     google_body *b = w->b;
     chat_detail x;
-    if (!k->texts) {
-        int said = m->reasoning && b->r.d->tokens[m->reasoning].len > 2;
+    int said = m->reasoning && b->r.d->tokens[m->reasoning].len > 2;
+    /* reasoning_content is all of them; details without signatures only say a part of it again */
+    if (!k->texts || (said && !(k->texts & 2))) {
         if (said && !k->foreign) {
             google_open_content(w, CHAT_ASSISTANT);
             google_put_text(b, span_raw(b->r.d, m->reasoning), 1, k->thought);
