@@ -381,6 +381,7 @@ static tp_status translate(const tp_host *h, tp_call *c, const anthropic_variant
         return st;
     anthropic_read_options(h, &target->options, &b->own);
     b->model = anthropic_model_of(target->model, &b->own);
+    b->marks = span_given(b->r.d, h->find(b->r.d, 0, SPAN("cache_control"))); /* of the request */
     take_harmless(b);
     anthropic_plan(b);
     if (b->r.st != TP_OK)

@@ -73,6 +73,7 @@ int anthropic_writes(const body *b, const chat_part *p); /* does a part come to 
 void anthropic_put_part(body *b, const chat_message *m, const chat_part *p, int where,
                         uint32_t mark);
 /* anthropic_tools.c */
+int anthropic_any_tool(const body *b); /* is there one that this API takes? */
 void anthropic_put_tools(body *b);
 void anthropic_put_choice(body *b);
 /* anthropic_schema.c */

@@ -56,12 +56,17 @@ static void plan_adaptive(body *b, const chat_thinking *k)
         b->display = SPAN("summarized");
 }
 
+static int64_t spare_tokens(const body *b)
+{
+    return b->own.default_max_tokens ? b->own.default_max_tokens : DEFAULT_MAX_TOKENS;
+}
+
 /* The budget lies within max_tokens. Where the client says max_tokens, the budget gives way, so that
  * no request costs more than was said; where nothing was said, both have room. */
 static void plan_budget(body *b, const chat_thinking *k)
 {
     int64_t most = b->r.target->max_output_tokens;
-    int64_t spare = b->own.default_max_tokens ? b->own.default_max_tokens : DEFAULT_MAX_TOKENS;
+    int64_t spare = spare_tokens(b);
     int said = k->budget >= 0;
     int64_t budget = said ? k->budget
                           : chat_budget_of(k->effort.len ? k->effort : SPAN("medium"), 0);
@@ -191,22 +196,22 @@ static void plan_format(body *b)
 
 void anthropic_plan(body *b)
 {
-    chat_tool tool;
     b->max_tokens = chat_max_tokens(&b->r);
     b->output_config = chat_take(&b->r, SPAN("output_config"));
     if (span_kind(b->r.d, b->output_config) != TP_OBJECT)
         b->output_config = 0;
     b->choice = chat_take_choice(&b->r);
-    chat_tools it = chat_take_tools(&b->r);
-    b->any_tool = chat_next_tool(&b->r, &it, &tool);
+    chat_take_tools(&b->r);
+    b->any_tool = anthropic_any_tool(b);
     plan_format(b);
     plan_thinking(b);
     settle_conflicts(b);
-    if (b->max_tokens < 0) {
-        int64_t most = b->r.target->max_output_tokens;
-        b->max_tokens = most > 0                     ? most
-                        : b->own.default_max_tokens  ? b->own.default_max_tokens
-                                                     : DEFAULT_MAX_TOKENS;
+    if (b->max_tokens < 0 && b->r.target->max_output_tokens > 0) {
+        b->max_tokens = b->r.target->max_output_tokens;
+    } else if (b->max_tokens < 0) {
+        b->max_tokens = spare_tokens(b);
+        if (b->thinking == THINK_ADAPTIVE) /* room for the thought, beside the answer's */
+            b->max_tokens += chat_budget_of(b->effort.len ? b->effort : SPAN("high"), 0);
     }
 }
 

@@ -50,6 +50,16 @@ static int allowed(const body *b, tp_str name)
     return 0;
 }
 
+int anthropic_any_tool(const body *b)
+{
+    chat_tool t;
+    chat_request r = b->r; /* both lists are taken already: this is another look at them */
+    for (chat_tools it = chat_take_tools(&r); chat_next_tool(&b->r, &it, &t);)
+        if (t.is_function ? allowed(b, t.name) : !is_foreign(b, &t))
+            return 1;
+    return 0;
+}
+
 /* A schema as it stands, but an object at the top, where nothing may choose among schemas. */
 static void put_plain_schema(body *b, const chat_tool *t)
 {
@@ -178,10 +188,10 @@ void anthropic_put_tools(body *b)
 {
     chat_tool t;
     uint32_t strict = 0, search = chat_take(&b->r, SPAN("web_search_options"));
-    int written = 0;
     if (span_kind(b->r.d, search) != TP_OBJECT)
         search = 0;
-    if (b->any_tool || search || b->json_tool) {
+    int any = b->any_tool || search || b->json_tool;
+    if (any) {
         anthropic_key(b, SPAN("tools"));
         jo_open(&b->o, SPAN("["));
     }
@@ -195,7 +205,6 @@ void anthropic_put_tools(body *b)
                                  " is the provider's; give the tool another one"),
                             "tools[%u].function.name", t.index);
             put_function(b, &t, &strict);
-            written = 1;
         } else if (is_foreign(b, &t)) {
             chat_note(&b->r, TP_DROPPED, SPAN("this provider has no tool of that type"),
                       "tools[%u]", t.index);
@@ -204,18 +213,15 @@ void anthropic_put_tools(body *b)
             b->marks += t.cache_control != 0;
             jo_comma(&b->o);
             jo_token(&b->o, b->r.d, t.at);
-            written = 1;
         }
     }
-    if (search) {
+    if (search)
         put_search(b, search);
-        written = 1;
-    }
     if (b->json_tool)
         put_json_tool(b);
-    if (b->any_tool || search || b->json_tool)
+    if (any)
         jo_close(&b->o, SPAN("]"));
-    b->any_tool = written;
+    b->any_tool |= search != 0;
 }
 
 /* "disable_parallel_tool_use": said by parallel_tool_calls, or by a choice in this API's own words. */

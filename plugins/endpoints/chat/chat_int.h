@@ -16,6 +16,11 @@ typedef struct chat_call { /* kept: a tool call of a stream that is rendered */
     uint32_t choice, item, index, reserved;
 } chat_call;
 
+typedef struct chat_thought { /* kept: the thoughts of a choice of a stream that is rendered */
+    struct chat_thought *next;
+    uint32_t choice, first, item, reserved; /* items: of the first one, of the one under way */
+} chat_thought;
+
 typedef struct chat_state { /* zeroed by the host at the start of an exchange */
     uint8_t stream, show_usage; /* what the client asked for */
     uint8_t started;            /* START was seen */
@@ -28,7 +33,7 @@ typedef struct chat_state { /* zeroed by the host at the start of an exchange */
     int64_t created;
     int64_t units[UNITS];
     uint64_t spoke[2];          /* choices whose role was sent, by bit */
-    uint64_t thought[2];        /* choices with reasoning text so far */
+    chat_thought *thoughts;     /* one a choice */
     chat_call *calls;           /* newest first */
 } chat_state;
 
@@ -69,6 +74,7 @@ void chat_note_usage(render_call *r, const tp_event *e);
 void chat_put_usage(render_call *r); /* "usage":{...} */
 tp_str chat_finish_word(const tp_event *e);
 void chat_put_signature(render_call *r, const tp_event *e, int of_text, tp_str call_id);
+void chat_put_signature_end(render_call *r, const tp_event *e, tp_str call_id);
 void chat_put_image(render_call *r, const tp_event *e);
 /* relay.c */
 void chat_relay_frame(render_call *r, tp_str raw);

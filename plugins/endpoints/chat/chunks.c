@@ -120,9 +120,48 @@ static void arguments_delta(render_call *r, const tp_event *e)
     end_delta(r);
 }
 
+static chat_thought *thought_of(const render_call *r, uint32_t choice)
+{
+    chat_thought *x = r->s->thoughts;
+    while (x && x->choice != choice)
+        x = x->next;
+    return x;
+}
+
+/* reasoning_content is all thoughts of a choice, one after the other. What a second one says stands in
+ * reasoning_details too: its proof is of that text alone. */
+static void thought_delta(render_call *r, const tp_event *e)
+{
+    chat_thought *x = thought_of(r, e->choice);
+    if (!x) {
+        x = r->h->keep(r->c, sizeof(*x));
+        if (!x) {
+            r->st = r->h->fail(r->c, TP_E_NOMEM, SPAN_NONE,
+                               SPAN("the reply holds more choices than can be kept track of"));
+            return;
+        }
+        *x = (chat_thought){.next = r->s->thoughts, .choice = e->choice, .first = e->item};
+        r->s->thoughts = x;
+    }
+    x->item = e->item;
+    if (begin_delta(r, e->choice))
+        put(r, SPAN(","));
+    put(r, SPAN("\"reasoning_content\":"));
+    put_quoted(r, e->text);
+    if (x->item != x->first) {
+        put(r, SPAN(",\"reasoning_details\":[{\"type\":\"reasoning.text\",\"text\":"));
+        put_quoted(r, e->text);
+        put(r, SPAN(",\"index\":"));
+        put_int(r, e->item);
+        put(r, SPAN("}]"));
+    }
+    end_delta(r);
+}
+
 static void signature_delta(render_call *r, const tp_event *e)
 {
-    int of_text = (r->s->thought[(e->choice >> 6) & 1] >> (e->choice & 63) & 1) != 0;
+    const chat_thought *x = thought_of(r, e->choice);
+    int of_text = e->code == 1 || (x && x->item == e->item);
     if (begin_delta(r, e->choice))
         put(r, SPAN(","));
     put(r, SPAN("\"reasoning_details\":["));
@@ -202,8 +241,7 @@ void chat_chunk(render_call *r, const tp_event *e)
         text_delta(r, e, SPAN("\"content\":"));
         break;
     case TP_EV_REASONING:
-        bit_test_set(r->s->thought, e->choice);
-        text_delta(r, e, SPAN("\"reasoning_content\":"));
+        thought_delta(r, e);
         break;
     case TP_EV_REFUSAL:
         text_delta(r, e, SPAN("\"refusal\":"));

@@ -93,12 +93,9 @@ tp_str chat_finish_word(const tp_event *e)
     }
 }
 
-/* One element of reasoning_details: the proof of a thought, a sealed thought, or of a call. */
-void chat_put_signature(render_call *r, const tp_event *e, int of_text, tp_str call_id)
+/* What an element of reasoning_details says behind its proof. */
+void chat_put_signature_end(render_call *r, const tp_event *e, tp_str call_id)
 {
-    put(r, of_text ? SPAN("{\"type\":\"reasoning.text\",\"signature\":")
-                   : SPAN("{\"type\":\"reasoning.encrypted\",\"data\":"));
-    put_quoted(r, e->text);
     tp_str id = call_id.len ? call_id : e->id;
     if (id.len) {
         put(r, SPAN(",\"id\":"));
@@ -111,6 +108,17 @@ void chat_put_signature(render_call *r, const tp_event *e, int of_text, tp_str c
     put(r, SPAN(",\"index\":"));
     put_int(r, e->item);
     put(r, SPAN("}"));
+}
+
+/* One element of reasoning_details: the proof of a thought, a sealed thought, or of a call. Code 1: of
+ * a thought whose text was left out. */
+void chat_put_signature(render_call *r, const tp_event *e, int of_text, tp_str call_id)
+{
+    put(r, !of_text        ? SPAN("{\"type\":\"reasoning.encrypted\",\"data\":")
+           : e->code == 1 ? SPAN("{\"type\":\"reasoning.text\",\"text\":\"\",\"signature\":")
+                          : SPAN("{\"type\":\"reasoning.text\",\"signature\":"));
+    put_quoted(r, e->text);
+    chat_put_signature_end(r, e, call_id);
 }
 
 /* media type and base64 as an element of "images" */

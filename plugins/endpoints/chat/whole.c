@@ -106,19 +106,30 @@ static void put_raw(render_call *r, const tp_event *e)
     put(r, e->raw);
 }
 
+/* reasoning_content is all thoughts of a choice, one after the other. Where there are several, each
+ * proof says which text it is of. */
 static void put_proof(render_call *r, const tp_event *e)
 {
-    int of_text = 0;
+    int of_text = e->code == 1, others = 0;
     tp_str call_id = SPAN_NONE;
     for (uint32_t i = 0; i < r->events.count; i++) {
         const tp_event *x = event_at(&r->events, i);
+        others |= x->kind == TP_EV_REASONING && x->choice == e->choice && x->item != e->item;
         if (x->choice != e->choice || x->item != e->item)
             continue;
         of_text |= x->kind == TP_EV_REASONING;
         if (x->kind == TP_EV_CALL)
             call_id = x->id;
     }
-    chat_put_signature(r, e, of_text, call_id);
+    if (!of_text || !others || e->code == 1) {
+        chat_put_signature(r, e, of_text, call_id);
+        return;
+    }
+    put(r, SPAN("{\"type\":\"reasoning.text\",\"text\":"));
+    put_joined(r, e->choice, TP_EV_REASONING, e->item);
+    put(r, SPAN(",\"signature\":"));
+    put_quoted(r, e->text);
+    chat_put_signature_end(r, e, call_id);
 }
 
 /* Logprobs came in pieces: their content lists are one list. */
