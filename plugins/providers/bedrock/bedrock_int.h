@@ -81,7 +81,7 @@ void bedrock_sealed(reading *x, tp_str base64);
 /* The printable ASCII that a blob holds, or an empty span: it holds something else. */
 tp_str bedrock_text_of_blob(const tp_host *h, tp_call *c, tp_str base64);
 void bedrock_media(reading *x, tp_str kind, uint32_t block, uint32_t item, tp_str format);
-void bedrock_item(reading *x, uint32_t t);
+void bedrock_item(reading *x, uint32_t item, uint32_t t);
 int bedrock_is_answer(const bedrock_reply *r, tp_str tool_name);
 /* errors.c */
 tp_status bedrock_failed(const tp_instance *in, tp_call *c, const tp_reply *reply);

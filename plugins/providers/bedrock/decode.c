@@ -3,8 +3,7 @@
 #include "bedrock_int.h"
 
 enum { KIND_TEXT, KIND_THOUGHT, KIND_CALL, KIND_ANSWER, /* a tool's arguments that are the text */
-       KIND_IMAGE, KIND_SERVER, /* a tool that the provider itself calls, and its result */
-       KIND_OTHER };
+       KIND_IMAGE, KIND_SERVER /* a tool that the provider itself calls, its result, and what is new */ };
 
 static bedrock_block *open_block(bedrock_reply *r, int64_t index, uint8_t kind)
 {
@@ -64,8 +63,7 @@ static void start_call(reading *x, int64_t index, uint32_t use)
     bedrock_reply *r = x->r;
     tp_str name = string_in(x, use, SPAN("name"));
     if (string_in(x, use, SPAN("type")).len) { /* server_tool_use */
-        open_block(r, index, KIND_SERVER);
-        bedrock_item(x, 0);
+        bedrock_item(x, open_block(r, index, KIND_SERVER)->item, 0);
         return;
     }
     if (bedrock_is_answer(r, name)) {
@@ -90,8 +88,7 @@ static void on_start(reading *x)
         bedrock_block *b = open_block(x->r, index, KIND_IMAGE);
         b->told = span_is(format, "jpeg") ? 1 : span_is(format, "gif") ? 2 : span_is(format, "webp") ? 3 : 0;
     } else if (start && span_filled(&x->d, start)) {
-        open_block(x->r, index, KIND_SERVER);
-        bedrock_item(x, 0);
+        bedrock_item(x, open_block(x->r, index, KIND_SERVER)->item, 0);
     }
 }
 
@@ -132,7 +129,7 @@ static void on_arguments(reading *x, int64_t index, uint32_t t)
         b->told = 1;
         chat_emit_text(&x->o, TP_EV_ARGUMENTS, 0, b->item, piece);
     } else {
-        bedrock_item(x, 0);
+        bedrock_item(x, b->item, 0);
     }
 }
 
@@ -171,7 +168,7 @@ static void on_delta(reading *x)
         else if (span_is(key, "image"))
             on_image(x, index, m.value);
         else
-            bedrock_item(x, 0);
+            bedrock_item(x, block_of(x->r, index, KIND_SERVER)->item, 0);
     }
 }
 

@@ -55,7 +55,8 @@ static void nova_sampling(plan *p, uint32_t *temperature, uint32_t *top_p)
     if (*top_p)
         *top_p = drop(p, SPAN("top_p"), why);
     if (p->max_tokens >= 0)
-        drop(p, SPAN("max_tokens"), why);
+        drop(p, p->r.h->find(p->r.d, 0, SPAN("max_completion_tokens")) ? SPAN("max_completion_tokens")
+                                                                       : SPAN("max_tokens"), why);
     p->max_tokens = -1;
 }
 

@@ -2,7 +2,7 @@
  * their proof alone. */
 #include "bedrock_int.h"
 
-enum { LEAST_BUDGET = 1024, ROOM = 4096 };
+enum { LEAST_BUDGET = 1024, ROOM = 4096 /* most that is kept back for the answer */ };
 static const tp_str claude_format = SPAN_INIT("anthropic-claude-v1"), own_format = SPAN_INIT("bedrock");
 
 /* ---- What is asked for. */
@@ -120,8 +120,9 @@ void bedrock_reasoning(plan *p)
     p->think = p->thinking.wanted > 0;
     p->effort = p->thinking.effort;
     p->reply->hidden = p->thinking.hidden != 0;
-    if (p->thinking.wanted == 0 && p->t.reasoning != REASONING_BUDGET &&
-        p->t.reasoning != REASONING_ADAPTIVE && p->t.reasoning != REASONING_NOVA)
+    int may_think = p->t.reasoning == REASONING_EFFORT ||
+                    (p->t.family == FAMILY_OTHER && p->t.reasoning == REASONING_NONE);
+    if (p->thinking.wanted == 0 && may_think)
         not_asked(p, SPAN("this model cannot be told not to think"));
     if (!p->think)
         return;

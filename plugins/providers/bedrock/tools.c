@@ -1,5 +1,6 @@
 /* toolConfig. There is no choice "none", and a history with calls needs the tools to be there. */
 #include "bedrock_int.h"
+#include <stdio.h>
 
 enum { MOST_NAMES = 256 };
 typedef struct listing { /* the tools as they are written */
@@ -79,9 +80,11 @@ static void put_function(listing *l, const chat_tool *tool)
     if (!tool->parameters) {
         put_input(p, SPAN("{}"), 0);
     } else {
+        char place[64];
         int strict = tool->strict > 0 && p->t.structured == STRUCTURED_NATIVE;
         int typed = p->r.h->find(p->r.d, tool->parameters, SPAN("type")) != 0;
-        put_input(p, strict ? bedrock_schema(p, tool->parameters, "tools.function.parameters")
+        snprintf(place, sizeof(place), "tools[%u].function.parameters", tool->index);
+        put_input(p, strict ? bedrock_schema(p, tool->parameters, place)
                             : span_raw(p->r.d, tool->parameters), typed);
     }
     put_strict(p, tool);

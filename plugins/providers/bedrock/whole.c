@@ -27,9 +27,9 @@ void bedrock_text(reading *x, uint32_t item, tp_str text)
 }
 
 /* A part that no other format knows. */
-void bedrock_item(reading *x, uint32_t t)
+void bedrock_item(reading *x, uint32_t item, uint32_t t)
 {
-    tp_event e = chat_event(TP_EV_ITEM, 0, x->r->items);
+    tp_event e = chat_event(TP_EV_ITEM, 0, item);
     e.name = SPAN("chat/bedrock");
     e.raw = (tp_str){x->d.text.ptr + x->d.tokens[t].at, x->d.tokens[t].len};
     chat_emit(&x->o, &e);
@@ -127,7 +127,7 @@ void bedrock_media(reading *x, tp_str kind, uint32_t block, uint32_t item, tp_st
     if (said.len)
         format = said;
     if (!bytes.len) {
-        bedrock_item(x, 0);
+        bedrock_item(x, item, 0);
         return;
     }
     char *type = x->h->alloc(x->c, kind.len + format.len);
@@ -139,7 +139,6 @@ void bedrock_media(reading *x, tp_str kind, uint32_t block, uint32_t item, tp_st
     memcpy(type + kind.len, format.ptr, format.len);
     e.name = (tp_str){type, kind.len + format.len};
     e.text = bytes;
-    e.number = -1;
     x->r->answered = 1;
     chat_emit(&x->o, &e);
 }
@@ -328,7 +327,7 @@ static void whole_block(reading *x, uint32_t block)
     else if (audio)
         bedrock_media(x, SPAN("audio/"), audio, x->r->items++, SPAN("wav"));
     else
-        bedrock_item(x, block);
+        bedrock_item(x, x->r->items++, block);
 }
 
 void bedrock_whole(reading *x)
@@ -351,7 +350,8 @@ void bedrock_whole(reading *x)
          t = x->d.tokens[t].next)
         whole_block(x, t);
     bedrock_extra(x, 0);
-    bedrock_stop(x, stop, x->h->find(&x->d, 0, SPAN("additionalModelResponseFields")));
+    if (stop)
+        bedrock_stop(x, stop, x->h->find(&x->d, 0, SPAN("additionalModelResponseFields")));
     if (usage)
         bedrock_usage(x, usage);
 }
