@@ -1,7 +1,9 @@
 """Anthropic's Messages API: recorded exchanges turned into canonical ones and judged. The rules of
 a request are in rules_anthropic.py."""
 import json
+from datetime import datetime
 
+from driver import NOW_MS
 from rules_anthropic import check, check_sent  # noqa: F401 (part of the interface)
 from streams import event_ends
 from summary import (Choice, ErrorSummary, Summary, Unsupported, differences, parse_arguments,
@@ -313,6 +315,19 @@ def expected_of(blocks, stop_reason, usage, details=None):
     return Summary([choice], expected_usage(usage), None, None)
 
 
+def retry_of(headers):
+    """Retry-After, else when the limit that is used up begins anew. The driver's clock stands."""
+    headers = {k.lower(): v for k, v in headers.items()}
+    if "retry-after" in headers:
+        return int(headers["retry-after"]) * 1000
+    for limit in ("requests", "tokens", "input-tokens", "output-tokens"):
+        name = f"anthropic-ratelimit-{limit}"
+        if headers.get(f"{name}-remaining") == "0" and f"{name}-reset" in headers:
+            reset = datetime.fromisoformat(headers[f"{name}-reset"])
+            return round(reset.timestamp() * 1000) - NOW_MS
+    return -1
+
+
 def error_of(error, status, headers):
     kind = error.get("type", "api_error")
     codes = ERROR_CODES.get(kind, ("upstream",))
@@ -321,8 +336,7 @@ def error_of(error, status, headers):
         codes = ("too_long",)
     elif "credit balance is too low" in message:
         codes = ("quota",)
-    retry = {k.lower(): v for k, v in (headers or {}).items()}.get("retry-after")
-    return ErrorSummary(codes, message, int(retry) * 1000 if retry else -1, status)
+    return ErrorSummary(codes, message, retry_of(headers or {}), status)
 
 
 def gather(reply):

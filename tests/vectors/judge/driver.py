@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 
 ANSWER_SECONDS = 60
+NOW_MS = 1700000000000  # the clock of the calls, unless a case says otherwise
 
 
 class DriveDied(Exception):

@@ -39,6 +39,9 @@ class Summary:
     done: bool = True
     instead: Optional[ErrorSummary] = None  # right as well: a refusal before anything
 
+    def says_nothing(self):
+        return not any(c.text or c.reasoning or c.refusal or c.calls for c in self.choices)
+
     def choice(self, index=0):
         while len(self.choices) <= index:
             self.choices.append(Choice())
@@ -55,6 +58,8 @@ class Malformed(Exception):
 
 def parse_arguments(text):
     """Arguments of a call as a value; what is not JSON stays text."""
+    if not isinstance(text, str):
+        return text
     if not text:
         return {}
     try:
