@@ -97,16 +97,29 @@ tp_str catalog_rule_value(catalog_work *w, const char *name, tp_str path)
     return json_string(d, v, w->mem);
 }
 
+/* A rule for a provider that was not asked for has no say this time. */
+static int is_asked(const catalog_work *w, tp_str path)
+{
+    const catalog_request *r = w->request;
+    tp_str provider = str_make(path.ptr, str_find(path, '/'));
+    for (uint32_t i = 0; i < r->provider_count; i++)
+        if (str_eq(r->providers[i], provider))
+            return 1;
+    return r->provider_count == 0;
+}
+
 void catalog_rules_unused(catalog_work *w)
 {
     const tp_doc *d = &w->rules.doc;
     for (uint32_t k = 1; d->count && k < d->tokens[0].next; k = d->tokens[k + 1].next) {
         int is_map = json_kind(d, k + 1) == TP_OBJECT;
+        int of_models = json_string_is(d, k, str_of(maps[CODENAMES]));
         for (uint32_t i = k + 2; i < d->tokens[k + 1].next;
-             i = is_map ? d->tokens[i + 1].next : d->tokens[i].next)
-            if (!w->rules.used[i])
+             i = is_map ? d->tokens[i + 1].next : d->tokens[i].next) {
+            tp_str rule = json_string(d, i, w->mem);
+            if (!w->rules.used[i] && (of_models || is_asked(w, rule)))
                 catalog_remark_add(w, CATALOG_RULE, "%.*s: %.*s applies to nothing",
-                                   STR_ARG(json_string(d, k, w->mem)),
-                                   STR_ARG(json_string(d, i, w->mem)));
+                                   STR_ARG(json_string(d, k, w->mem)), STR_ARG(rule));
+        }
     }
 }

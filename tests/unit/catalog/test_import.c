@@ -362,6 +362,7 @@ static void only_providers_asked_for(void **state)
              STR("{\"groq\":{\"models\":{\"x/b\":{\"cost\":{\"input\":1,\"output\":2}}}},"
                  "\"openai\":{\"models\":{\"a\":{\"cost\":{\"input\":1,\"output\":2}}}}}"),
              STR("")},
+        .rules = {"r", STR("{\"exclude\": [\"openai/a\", \"groq/gone\"]}"), STR("")},
         .today = STR("2026-08-01"),
         .providers = one,
         .provider_count = 1};
@@ -369,6 +370,8 @@ static void only_providers_asked_for(void **state)
     assert_int_equal(catalog_import_make(&r, &c, &err), 0);
     assert_non_null(strstr(all(&c), "x/b"));
     assert_null(strstr(all(&c), "openai/a"));
+    assert_true(said(&c, CATALOG_RULE, "exclude: groq/gone applies to nothing"));
+    assert_false(said(&c, CATALOG_RULE, "exclude: openai/a"));
     catalog_import_free(&c);
     r.providers = none;
     assert_int_equal(catalog_import_make(&r, &c, &err), TP_ERROR_CONFIG);
