@@ -260,17 +260,20 @@ static void take_harmless(body *b)
                         "modalities");
 }
 
-/* The deployment's own parameters, where the request does not say otherwise. */
+/* What the deployment's options say beyond how its model is treated are parameters, for requests that
+ * do not say them. */
 static void put_defaults(body *b)
 {
+    static const tp_str ours[] = {SPAN_INIT("structured_output"), SPAN_INIT("sampling"),
+                                  SPAN_INIT("default_max_tokens")};
     const tp_doc *o = &b->r.target->options;
-    uint32_t list = o->count > 1 && o->tokens[0].kind == TP_OBJECT
-                        ? b->r.h->find(o, 0, SPAN("defaults")) : 0;
-    if (span_kind(o, list) != TP_OBJECT)
+    if (o->count < 2 || o->tokens[0].kind != TP_OBJECT)
         return;
-    for (members m = members_of(o, list); members_next(&m);) {
+    for (members m = members_of(o, 0); members_next(&m);) {
         tp_str key = span_inner(o, m.key);
-        int there = 0;
+        int there = span_is(key, "thinking") && span_kind(o, m.value) == TP_STRING;
+        for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
+            there |= span_eq(ours[i], key);
         for (uint32_t i = 0; i < b->key_count; i++)
             there |= span_eq(b->keys[i], key);
         if (!there)
