@@ -1,6 +1,7 @@
 """Google's generateContent and streamGenerateContent: recorded exchanges turned into canonical ones
 and judged. The rules of a request are in rules_google.py; the way back in canonical_google.py."""
 import json
+import re
 
 from canonical_google import to_canonical  # noqa: F401 (part of the interface)
 from rules_google import check, check_sent, plain  # noqa: F401
@@ -51,6 +52,9 @@ def error_of(error, meta):
     for detail in error.get("details") or []:
         if detail.get("@type", "").endswith("RetryInfo"):
             retry = round(float(detail["retryDelay"].rstrip("s")) * 1000)
+    told = re.search(r"retry in ([\d.]+)s", message)
+    if told:  # the message says it more exactly
+        retry = (retry, int(float(told[1]) * 1000), round(float(told[1]) * 1000))
     return ErrorSummary(codes, message, retry, meta.get("status"))
 
 

@@ -221,7 +221,7 @@ def judge_result(result, want, streaming, part):
     """Complaints about one run of a reply that was taken."""
     kinds = [e["kind"] for e in result["events"]]
     at_once = want.instead or (want.error if want.says_nothing() else None)
-    if at_once and kinds in (["error"], ["start", "error"]):
+    if at_once and kinds[-1:] == ["error"] and set(kinds) <= {"start", "usage", "error"}:
         return [f"{part}: {c}" for c in compare_error(result["events"][-1], at_once)]
     if result["status"] != "ok":
         events = [e for e in result["events"] if e["kind"] == "error"]
