@@ -134,22 +134,18 @@ static void put_system(google_walk *w)
     }
 }
 
-/* ---- User. */
+/* ---- User. Empty texts say nothing, and are refused. */
 static void put_user(google_walk *w, const chat_message *m)
 {
     google_body *b = w->b;
     chat_part p;
-    int said = 0;
-    google_open_content(w, CHAT_USER);
     for (chat_parts it = chat_parts_of(&b->r, m->content);
          chat_next_part(&b->r, &it, &p) && b->r.st == TP_OK;) {
         if (google_is_empty_text(b, &p))
             continue;
-        said = 1;
+        google_open_content(w, CHAT_USER);
         google_put_part(b, &p, m->index);
     }
-    if (!said) /* a content without parts is refused */
-        google_put_text(b, SPAN("\"\""), 0, SPAN_NONE);
 }
 
 /* ---- Results of calls. */
@@ -344,7 +340,8 @@ void google_put_contents(google_body *b)
     close_content(&w);
     jo_close(&b->o, SPAN("]"));
     if (!w.written)
-        chat_refuse(&b->r, TP_E_INPUT, SPAN("expected at least one message that says something"),
+        chat_refuse(&b->r, TP_E_UNSUPPORTED,
+                    SPAN("this provider wants at least one message that says something"),
                     "messages");
     if (w.systems && w.others)
         put_system(&w);

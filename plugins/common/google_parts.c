@@ -288,25 +288,33 @@ static void put_thinking(google_body *b, const chat_part *p)
         put_thought(b, span_find(b->r.h, b->r.d, x, SPAN("text")));
 }
 
-/* A part in Google's own words, such as {"inlineData": {...}}, passes as it stands. */
+/* A part in Google's own words, {"fileData": {...}} with or without a type of that name. */
 static void put_other(google_body *b, const chat_part *p, uint32_t message)
 {
     static const tp_str words[] = {SPAN_INIT("inlineData"), SPAN_INIT("fileData"),
                                    SPAN_INIT("executableCode"), SPAN_INIT("codeExecutionResult"),
-                                   SPAN_INIT("functionCall"), SPAN_INIT("functionResponse"),
                                    SPAN_INIT("toolCall"), SPAN_INIT("toolResponse")};
+    const tp_doc *d = b->r.d;
+    json_out *o = &b->o;
     int known = 0;
-    if (b->r.d->tokens[p->at].kind == TP_OBJECT && !p->type.len)
-        for (members m = members_of(b->r.d, p->at); members_next(&m);)
+    if (d->tokens[p->at].kind == TP_OBJECT)
+        for (members m = members_of(d, p->at); members_next(&m);)
             for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-                known |= google_same_name(span_inner(b->r.d, m.key), words[i]);
+                known |= google_same_name(span_inner(d, m.key), words[i]) &&
+                         (!p->type.len || google_same_name(p->type, words[i]));
     if (!known) {
         chat_refuse(&b->r, TP_E_UNSUPPORTED, SPAN("this provider cannot carry a part of this type"),
                     "messages[%u].content[%u].type", message, p->index);
         return;
     }
-    jo_comma(&b->o);
-    jo_token(&b->o, b->r.d, p->at);
+    jo_comma(o);
+    jo_open(o, SPAN("{"));
+    for (members m = members_of(d, p->at); members_next(&m);) {
+        tp_str key = span_inner(d, m.key);
+        if (!span_is(key, "type") && !span_is(key, "cache_control"))
+            jo_key_token(o, key, d, m.value);
+    }
+    jo_close(o, SPAN("}"));
 }
 
 void google_put_part(google_body *b, const chat_part *p, uint32_t message)

@@ -301,12 +301,22 @@ int chat_check_messages(check *k, const place *at, uint32_t list)
 }
 
 /* ---- Tools. */
+
+/* {"googleSearch": {}}: a tool that only some upstream knows, in its own words. */
+static int is_own_word(const check *k, uint32_t t)
+{
+    members m = members_of(k->d, t);
+    return members_next(&m) && span_kind(k->d, m.value) == TP_OBJECT && !members_next(&m);
+}
+
 static int one_tool(check *k, const place *at, uint32_t t)
 {
     if (!chat_want(k, at, t, TP_OBJECT, "an object with 'type' and 'function'"))
         return 0;
     uint32_t type = k->h->find(k->d, t, SPAN("type")), fn = k->h->find(k->d, t, SPAN("function"));
     place p_type = member_of(at, SPAN("type")), p_fn = member_of(at, SPAN("function"));
+    if (!type && !fn && is_own_word(k, t))
+        return 1;
     if (type || !fn) { /* Mistral's clients leave the type out beside a function */
         if (!chat_want_filled(k, &p_type, type))
             return 0;
