@@ -15,7 +15,7 @@ TP_MANIFEST({
         "additionalProperties": false,
         "properties": {
             "base_url": {"type": "string", "description": "Scheme and host of the upstream, for example https://bedrock-runtime.us-east-1.amazonaws.com."},
-            "region": {"type": "string", "description": "AWS region that requests are signed for; by default the one in base_url."},
+            "region": {"type": "string", "description": "AWS region that requests are signed for; by default the one that base_url names, else us-east-1."},
             "auth": {"type": "string", "enum": ["aws4", "bearer"], "default": "aws4", "description": "aws4: the credential is an access key, and requests are signed; bearer: it is a Bedrock API key."},
             "family": {"type": "string", "enum": ["auto", "claude", "nova", "openai", "qwen", "mistral", "llama", "cohere", "other"], "default": "auto", "description": "Whose rules the model follows; auto reads it off the model's id. A deployment whose model is an opaque ARN says it in its own options."},
             "reasoning": {"type": "string", "enum": ["auto", "none", "budget", "adaptive", "nova", "effort", "config"], "default": "auto", "description": "How a model is asked to think: budget and adaptive are Claude's thinking, nova is reasoningConfig, effort is reasoning_effort, config is reasoning_config. A deployment may say otherwise."},
@@ -96,11 +96,11 @@ tp_status bedrock_create(const tp_host *h, tp_call *c, tp_doc options, tp_instan
     in->structured_output = pooled_option(h, c, d, SPAN("structured_output"), &to);
     if (!region.len)
         region = region_in(span_member(h, c, d, 0, SPAN("base_url")));
-    if (!is_region(region) && !in->bearer) {
+    if (!region.len)
+        region = SPAN("us-east-1");
+    if (!is_region(region)) {
         tp_status st = h->fail(c, TP_E_INPUT, SPAN("region"),
-                               region.len ? SPAN("region must be the name of an AWS region, such as us-east-1")
-                                          : SPAN("region must be said, because base_url does not name it: "
-                                                 "the AWS region to sign for, such as us-east-1"));
+                               SPAN("region must be the name of an AWS region, such as us-east-1"));
         bedrock_destroy(in);
         return st;
     }
