@@ -35,32 +35,38 @@ void anthropic_mark(body *b, uint32_t mark, const char *list, uint32_t i, int64_
         chat_note(&b->r, TP_DROPPED, why, "%s[%u].cache_control", list, i);
 }
 
-/* A JSON number, good for comparing with small bounds. */
+/* A JSON number, good for comparing with small bounds: 18 digits count. */
 double anthropic_number(tp_str s)
 {
-    double v = 0, unit = 1;
-    int exponent = 0, negative_e = 0;
+    double v = 0;
+    int scale = 0, digits = 0, exponent = 0, dot = 0;
     size_t i = s.len && s.ptr[0] == '-';
-    int negative = i == 1, dot = 0;
+    int negative = i == 1, negative_e = 0;
     for (; i < s.len && s.ptr[i] != 'e' && s.ptr[i] != 'E'; i++) {
         if (s.ptr[i] == '.') {
             dot = 1;
-        } else if (dot) {
-            unit /= 10;
-            v += (s.ptr[i] - '0') * unit;
-        } else {
+        } else if (digits < 18) {
             v = v * 10 + (s.ptr[i] - '0');
+            digits += v > 0;
+            scale -= dot;
+        } else if (!dot && scale < 1000) {
+            scale++;
         }
     }
     if (i < s.len) {
         i++;
         negative_e = i < s.len && s.ptr[i] == '-';
         i += i < s.len && (s.ptr[i] == '-' || s.ptr[i] == '+');
-        for (; i < s.len && exponent < 400; i++)
+        for (; i < s.len && exponent < 1000; i++)
             exponent = exponent * 10 + (s.ptr[i] - '0');
     }
-    for (; exponent > 0 && v > 0 && v < 1e300 && v > 1e-300; exponent--)
-        v = negative_e ? v / 10 : v * 10;
+    scale += negative_e ? -exponent : exponent;
+    for (; scale > 0 && v > 0 && v < 1e300; scale--)
+        v *= 10;
+    double divisor = 1;
+    for (; scale < 0 && divisor < 1e300; scale++)
+        divisor *= 10;
+    v /= divisor;
     return negative ? -v : v;
 }
 

@@ -300,23 +300,21 @@ typedef struct pieces { /* of a thought, as a stream gave them: text until the s
     size_t n, room;
 } pieces;
 
-static int add_piece(body *b, pieces *x, tp_str s)
+/* room: what all texts of the message come to. */
+static void add_piece(body *b, pieces *x, tp_str s, size_t room)
 {
     if (!x->text) {
-        x->room = 0;
-        x->text = b->r.h->alloc(b->r.c, b->r.d->text.len + 1);
+        x->text = b->r.h->alloc(b->r.c, room + 1);
         if (!x->text) {
             b->o.st = TP_E_NOMEM;
-            return 0;
+            return;
         }
-        x->room = b->r.d->text.len + 1; /* all pieces together are no longer than the body */
+        x->room = room + 1;
     }
-    if (s.len > x->room - x->n)
-        return 0;
-    if (s.len)
+    if (s.len && s.len <= x->room - x->n) {
         memcpy(x->text + x->n, s.ptr, s.len);
-    x->n += s.len;
-    return 1;
+        x->n += s.len;
+    }
 }
 
 /* The texts that signatures without one belong to: reasoning_content is all texts, one after the
@@ -359,12 +357,13 @@ static void put_thoughts(body *b, const chat_message *m)
 {
     chat_detail k;
     pieces x = {0};
-    size_t known = 0, before = 0, open = 0;
+    size_t known = 0, before = 0, open = 0, all = 0;
     int bare = 0, lost = 0, proofs = 0;
     for (chat_details it = chat_details_of(&b->r, m); chat_next_detail(&b->r, &it, &k);) {
         if (k.sealed || !is_ours(&k))
             continue;
         open += detail_text(b, &k).len;
+        all += detail_text(b, &k).len;
         if (k.signature.len) {
             /* {"text": "", "signature"} has a text: a thought that was left out */
             bare += !open && !k.text;
@@ -381,12 +380,12 @@ static void put_thoughts(body *b, const chat_message *m)
                 put_sealed(b, k.data);
             proofs += k.data.len > 0;
         } else if (!k.signature.len) {
-            add_piece(b, &x, detail_text(b, &k));
+            add_piece(b, &x, detail_text(b, &k), all);
         } else {
             tp_str text = detail_text(b, &k);
             proofs++;
             if (x.n) {
-                add_piece(b, &x, text);
+                add_piece(b, &x, text, all);
                 text = (tp_str){x.text, x.n};
             } else if (!k.text) {
                 text = text_left(b, m, before, known, bare);

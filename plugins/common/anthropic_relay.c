@@ -27,34 +27,51 @@ static void cap(edits *e, const tp_doc *d, uint32_t t)
                                         SPAN("lowered to the model's limit"));
 }
 
-static void put_first(edits *e, const tp_doc *d, tp_str key, tp_str value)
+/* A member behind all others. */
+static void put_last(edits *e, members *m, tp_str key, tp_str value)
 {
-    size_t at = d->tokens[0].at + 1;
+    size_t at = m->value ? span_end(m->doc, m->value) : m->before;
     splice_skip(&e->s, at, at);
-    splice_put(&e->s, SPAN("\""));
+    splice_put(&e->s, m->kept ? SPAN(",\"") : SPAN("\""));
     splice_put(&e->s, key);
     splice_put(&e->s, SPAN("\":"));
-    splice_quote(&e->s, value);
-    if (span_filled(d, 0))
-        splice_put(&e->s, SPAN(","));
+    splice_put(&e->s, value);
+    m->kept++;
 }
 
-/* The betas of the configuration and of the client's header, which passed through the endpoint. */
-static tp_status pass_betas(const tp_host *h, tp_call *c, const anthropic_variant *v,
-                            const tp_operation *op)
+/* The betas of the configuration and of the client's header, which passed through the endpoint: as a
+ * header's value, or as JSON. Without any: empty. */
+static tp_str betas_of(const tp_host *h, tp_call *c, const anthropic_variant *v,
+                       const tp_operation *op)
 {
-    tp_str ours = v->betas, theirs = fault_header(&op->headers, SPAN("anthropic-beta"));
-    if (v->betas_in_body || (!ours.len && !theirs.len))
-        return TP_OK;
-    if (!ours.len || !theirs.len)
-        return h->header(c, SPAN("anthropic-beta"), ours.len ? ours : theirs);
-    char *text = h->alloc(c, ours.len + theirs.len + 1);
+    tp_str lists[] = {v->betas, fault_header(&op->headers, SPAN("anthropic-beta"))};
+    char *text = h->alloc(c, 2 * (lists[0].len + lists[1].len) + 8), *p = text;
+    int json = v->betas_in_body, any = 0;
     if (!text)
-        return TP_E_NOMEM;
-    memcpy(text, ours.ptr, ours.len);
-    text[ours.len] = ',';
-    memcpy(text + ours.len + 1, theirs.ptr, theirs.len);
-    return h->header(c, SPAN("anthropic-beta"), (tp_str){text, ours.len + theirs.len + 1});
+        return SPAN_NONE;
+    for (int i = 0; i < 2; i++) {
+        for (size_t k = 0; k < lists[i].len;) {
+            size_t end = k;
+            while (end < lists[i].len && lists[i].ptr[end] != ',')
+                end++;
+            tp_str one = span_trim((tp_str){lists[i].ptr + k, end - k});
+            k = end + 1;
+            if (!one.len || memchr(one.ptr, '"', one.len) || memchr(one.ptr, '\\', one.len))
+                continue;
+            if (any || json)
+                *p++ = any ? ',' : '[';
+            any = 1;
+            if (json)
+                *p++ = '"';
+            memcpy(p, one.ptr, one.len);
+            p += one.len;
+            if (json)
+                *p++ = '"';
+        }
+    }
+    if (any && json)
+        *p++ = ']';
+    return (tp_str){text, (size_t)(p - text)};
 }
 
 tp_status anthropic_splice(const tp_host *h, tp_call *c, const anthropic_variant *v,
@@ -64,13 +81,15 @@ tp_status anthropic_splice(const tp_host *h, tp_call *c, const anthropic_variant
     if (!d->count || d->tokens[0].kind != TP_OBJECT)
         return h->fail(c, TP_E_UNSUPPORTED, SPAN_NONE,
                        SPAN("expected a JSON object in the format " ANTHROPIC_FORMAT));
-    tp_status st = pass_betas(h, c, v, op);
-    if (st != TP_OK)
-        return st;
+    tp_str betas = betas_of(h, c, v, op);
+    if (betas.len && !v->betas_in_body) {
+        tp_status st = h->header(c, SPAN("anthropic-beta"), betas);
+        if (st != TP_OK)
+            return st;
+    }
     edits e = {.s = {.host = h, .call = c, .text = d->text}, .v = v, .target = target};
-    if (v->version.len && !h->find(d, 0, SPAN("anthropic_version")))
-        put_first(&e, d, SPAN("anthropic_version"), v->version);
-    for (members m = members_of(d, 0); members_next(&m) && e.s.status == TP_OK;) {
+    members m = members_of(d, 0);
+    while (members_next(&m) && e.s.status == TP_OK) {
         tp_str key = span_text(h, c, d, m.key);
         if (span_is(key, "model")) {
             if (v->no_model) {
@@ -85,6 +104,12 @@ tp_status anthropic_splice(const tp_host *h, tp_call *c, const anthropic_variant
             cap(&e, d, m.value);
         }
     }
+    if (v->version.len && !h->find(d, 0, SPAN("anthropic_version"))) {
+        put_last(&e, &m, SPAN("anthropic_version"), SPAN_NONE);
+        splice_quote(&e.s, v->version);
+    }
+    if (betas.len && v->betas_in_body && !h->find(d, 0, SPAN("anthropic_beta")))
+        put_last(&e, &m, SPAN("anthropic_beta"), betas);
     return splice_end(&e.s);
 }
 
@@ -129,6 +154,20 @@ static int64_t answer_bytes(const document *f)
     return sum;
 }
 
+/* Does a frame hold answer? A text or a thought that begins does not yet: fallback stays open. */
+static int has_answer(const document *f, tp_str type, int64_t bytes)
+{
+    if (span_is(type, "content_block_delta"))
+        return bytes > 0 || span_kind(&f->doc, f->delta) != TP_OBJECT;
+    if (!span_is(type, "content_block_start"))
+        return !span_is(type, "message_start") && !span_is(type, "ping") &&
+               !span_is(type, "content_block_stop");
+    uint32_t t = span_kind(&f->doc, f->block) == TP_OBJECT
+                     ? f->h->find(&f->doc, f->block, SPAN("type")) : 0;
+    tp_str kind = span_kind(&f->doc, t) == TP_STRING ? span_inner(&f->doc, t) : SPAN_NONE;
+    return !span_is(kind, "text") && !span_is(kind, "thinking");
+}
+
 /* The frame passes as it stands; beside it, what the gateway must know. */
 tp_status anthropic_relay(document *f, tp_str raw)
 {
@@ -141,12 +180,12 @@ tp_status anthropic_relay(document *f, tp_str raw)
     if (last && span_kind(&f->doc, f->delta) == TP_OBJECT)
         anthropic_read_members(f, f->delta);
     tp_status st = start || !r->sse ? anthropic_emit_start(f) : TP_OK;
-    if (!r->sse || (!start && !span_is(type, "ping")))
-        r->answered = 1;
+    int64_t bytes = r->sse ? answer_bytes(f) : 0;
+    if (!r->answered)
+        r->answered = (uint8_t)(!r->sse || has_answer(f, type, bytes));
     e.raw = raw;
     e.flags = r->answered ? 0 : TP_EV_PREAMBLE;
-    e.number = r->sse ? answer_bytes(f) : 0;
-    e.number = e.number ? e.number : 1;
+    e.number = bytes ? bytes : 1; /* 0 is for those who cannot tell */
     if (st == TP_OK)
         st = f->h->emit(f->c, &e);
     if (st == TP_OK && (last || !r->sse))
