@@ -18,6 +18,89 @@ static tp_str as_text(const tp_host *h, tp_call *c, const tp_doc *d, uint32_t t)
     return span_kind(d, t) == TP_STRING ? span_text(h, c, d, t) : span_raw(d, t);
 }
 
+/* ["body", "messages", 0, "user", "name"], as validators name a place, in the words of this gateway:
+ * messages[0].name. The role, which only tells which model of a message was tried, is left out. */
+static tp_str place_of(const tp_host *h, tp_call *c, const tp_doc *d, uint32_t list)
+{
+    static const tp_str roles[] = {SPAN_INIT("user"), SPAN_INIT("assistant"), SPAN_INIT("system"), SPAN_INIT("tool")};
+    char *text = h->alloc(c, 2u * d->tokens[list].len + 16), *p = text;
+    int after_number = 0;
+    for (uint32_t t = list + 1; text && t < d->tokens[list].next; t = d->tokens[t].next) {
+        tp_str s = as_text(h, c, d, t);
+        int number = span_kind(d, t) == TP_NUMBER, skip = 0;
+        skip = p == text && span_is(s, "body");
+        for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++)
+            skip |= after_number && span_eq(roles[i], s);
+        after_number = number;
+        if (skip || !s.len)
+            continue;
+        if (number)
+            *p++ = '[';
+        else if (p > text)
+            *p++ = '.';
+        memcpy(p, s.ptr, s.len);
+        p += s.len;
+        if (number)
+            *p++ = ']';
+    }
+    return (tp_str){text, text ? (size_t)(p - text) : 0};
+}
+
+/* One finding of a validator: {"loc": [...], "msg": "...", "type": "..."}. */
+static int read_finding(const tp_host *h, tp_call *c, const tp_doc *d, uint32_t t, fault *e)
+{
+    uint32_t loc = span_find(h, d, t, SPAN("loc"));
+    tp_str msg = span_member(h, c, d, t, SPAN("msg"));
+    if (!msg.len || span_kind(d, loc) != TP_ARRAY)
+        return 0;
+    tp_str place = place_of(h, c, d, loc);
+    char *text = h->alloc(c, place.len + 2 + msg.len), *p = text;
+    e->message = msg;
+    if (!text || !place.len)
+        return 1;
+    memcpy(p, place.ptr, place.len);
+    memcpy(p + place.len, ": ", 2);
+    memcpy(p + place.len + 2, msg.ptr, msg.len);
+    e->message = (tp_str){text, place.len + 2 + msg.len};
+    if (!e->param.len)
+        e->param = place;
+    return 1;
+}
+
+/* A message, which may be a string, a finding, a list of findings, an object that holds such a thing,
+ * or a string that holds the JSON of one. */
+static void read_sentence(const tp_host *h, tp_call *c, const tp_doc *d, uint32_t t, fault *e, int depth)
+{
+    uint32_t kind = span_kind(d, t), inner = 0;
+    tp_doc within;
+    if (kind == TP_ARRAY && span_filled(d, t) && depth < 6 && d->tokens[t + 1].kind != TP_NUMBER) {
+        read_sentence(h, c, d, t + 1, e, depth + 1);
+        return;
+    }
+    if (kind == TP_OBJECT && depth < 6) {
+        if (read_finding(h, c, d, t, e))
+            return;
+        inner = h->find(d, t, SPAN("detail"));
+        if (!inner)
+            inner = h->find(d, t, SPAN("message"));
+        if (inner) {
+            read_sentence(h, c, d, inner, e, depth + 1);
+            return;
+        }
+    }
+    tp_str s = as_text(h, c, d, t);
+    if (kind == TP_STRING && s.len && s.ptr[0] == '{' && depth < 2 && h->scan(c, s, &within) == TP_OK &&
+        within.count && within.tokens[0].kind == TP_OBJECT) {
+        inner = h->find(&within, 0, SPAN("detail"));
+        if (!inner)
+            inner = h->find(&within, 0, SPAN("message"));
+        if (inner)
+            read_sentence(h, c, &within, inner, e, depth + 2);
+    }
+    if (!e->message.len)
+        e->message = s;
+}
+
 static int64_t status_of(const tp_doc *d, uint32_t t, tp_str text)
 {
     int64_t v;
@@ -32,12 +115,15 @@ static void read_object(const tp_host *h, tp_call *c, const tp_doc *d, uint32_t 
     static const tp_str words[] = {SPAN_INIT("message"), SPAN_INIT("detail"), SPAN_INIT("error_description"),
                                    SPAN_INIT("error"), SPAN_INIT("title"), SPAN_INIT("msg"),
                                    SPAN_INIT("Message")};
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]) && !e->message.len; i++)
-        e->message = as_text(h, c, d, h->find(d, object, words[i]));
     uint32_t code = h->find(d, object, SPAN("code"));
+    e->param = as_text(h, c, d, h->find(d, object, SPAN("param")));
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]) && !e->message.len; i++) {
+        uint32_t t = h->find(d, object, words[i]);
+        if (span_given(d, t))
+            read_sentence(h, c, d, t, e, 0);
+    }
     e->type = as_text(h, c, d, h->find(d, object, SPAN("type")));
     e->code = as_text(h, c, d, code);
-    e->param = as_text(h, c, d, h->find(d, object, SPAN("param")));
     e->status = status_of(d, code, e->code);
     if (!e->type.len) /* Google's: the number is "code", the word "status" */
         e->type = span_member(h, c, d, object, SPAN("status"));
@@ -239,6 +325,91 @@ int64_t fault_retry_after(const tp_call *c, const tp_list *headers)
     return v < 0 ? 0 : v > 86400000 ? 86400000 : v;
 }
 
+/* "6m0s", "7.66s", "120ms", "1h2m", or seconds; or a time, as Unix seconds or milliseconds. ms from
+ * now, or -1. *used: bytes of it. */
+static int64_t duration_ms(const tp_call *c, tp_str s, size_t *used)
+{
+    static const struct { tp_str unit; double ms; } units[] = {
+        {SPAN_INIT("ms"), 1}, {SPAN_INIT("s"), 1000}, {SPAN_INIT("m"), 60000}, {SPAN_INIT("h"), 3600000},
+        {SPAN_INIT("d"), 86400000}};
+    double sum = 0;
+    size_t at = 0;
+    int any = 0;
+    while (at < s.len && s.ptr[at] >= '0' && s.ptr[at] <= '9') {
+        double v = 0, scale = 1;
+        size_t unit = 0;
+        for (; at < s.len && s.ptr[at] >= '0' && s.ptr[at] <= '9' && v < 1e15; at++)
+            v = v * 10 + (s.ptr[at] - '0');
+        if (at + 1 < s.len && s.ptr[at] == '.' && s.ptr[at + 1] >= '0' && s.ptr[at + 1] <= '9')
+            for (at++; at < s.len && s.ptr[at] >= '0' && s.ptr[at] <= '9'; at++)
+                v += (s.ptr[at] - '0') * (scale /= 10);
+        tp_str rest = {s.ptr + at, s.len - at};
+        while (unit < sizeof(units) / sizeof(units[0]) && !span_istarts(rest, units[unit].unit))
+            unit++;
+        any = 1;
+        if (unit == sizeof(units) / sizeof(units[0])) { /* a bare number ends it */
+            double now = (double)c->now_ms;
+            sum += v > 1e11 ? v - now : v > 1e9 ? v * 1000 - now : v * 1000;
+            break;
+        }
+        sum += v * units[unit].ms;
+        at += units[unit].unit.len;
+    }
+    *used = at;
+    return !any ? -1 : sum < 0 ? 0 : sum > 86400000 ? 86400000 : (int64_t)(sum + 0.5);
+}
+
+/* When the limit that is used up is filled again, as most upstreams tell it. Of several the latest. */
+static int64_t limit_reset(const tp_call *c, const tp_list *headers)
+{
+    static const struct { tp_str reset, remaining; } limits[] = {
+        {SPAN_INIT("x-ratelimit-reset-requests"), SPAN_INIT("x-ratelimit-remaining-requests")},
+        {SPAN_INIT("x-ratelimit-reset-tokens"), SPAN_INIT("x-ratelimit-remaining-tokens")},
+        {SPAN_INIT("x-ratelimit-reset-tokens-minute"), SPAN_INIT("x-ratelimit-remaining-tokens-minute")},
+        {SPAN_INIT("x-ratelimit-reset-requests-minute"), SPAN_INIT("x-ratelimit-remaining-requests-minute")},
+        {SPAN_INIT("x-ratelimit-reset-requests-day"), SPAN_INIT("x-ratelimit-remaining-requests-day")},
+        {SPAN_INIT("x-ratelimit-reset-requests-hour"), SPAN_INIT("x-ratelimit-remaining-requests-hour")},
+        {SPAN_INIT("x-ratelimit-reset"), SPAN_INIT("x-ratelimit-remaining")},
+        {SPAN_INIT("ratelimit-reset"), SPAN_INIT("ratelimit-remaining")},
+    };
+    int64_t most = -1;
+    for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+        tp_str reset = fault_header(headers, limits[i].reset);
+        tp_str left = fault_header(headers, limits[i].remaining);
+        size_t used;
+        int64_t v, n;
+        if (!reset.len || (left.len && (!span_to_int(left, &n) || n > 0)))
+            continue;
+        v = duration_ms(c, reset, &used);
+        most = v > most ? v : most;
+    }
+    return most;
+}
+
+/* "Please try again in 7.66s", "retry after 26 seconds". */
+static int64_t told_wait(const tp_call *c, tp_str message)
+{
+    static const tp_str words[] = {SPAN_INIT("try again in "), SPAN_INIT("retry after "), SPAN_INIT("retry in ")};
+    for (tp_str s = message; s.len; s.ptr++, s.len--) {
+        for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+            size_t used;
+            if (!span_istarts(s, words[i]))
+                continue;
+            tp_str rest = {s.ptr + words[i].len, s.len - words[i].len};
+            int64_t v = duration_ms(c, rest, &used);
+            tp_str unit = v < 0 ? SPAN_NONE : span_trim((tp_str){rest.ptr + used, rest.len - used});
+            if (v < 0)
+                continue;
+            if (span_istarts(unit, SPAN("millisecond")))
+                return v / 1000;
+            if (span_istarts(unit, SPAN("minute")))
+                return v > 1440000 ? 86400000 : v * 60;
+            return v;
+        }
+    }
+    return -1;
+}
+
 /* A short body of plain ASCII text may be shown; pages and binary may not. */
 static int is_sentence(tp_str s)
 {
@@ -299,6 +470,10 @@ void fault_of_reply(const tp_host *h, tp_call *c, const tp_reply *reply, fault *
         fault_read(h, c, &d, 0, f);
     else if (is_sentence(body))
         f->message = body;
+    if (f->retry_ms < 0 && (reply->status == 429 || reply->status == 503))
+        f->retry_ms = limit_reset(c, &reply->headers);
+    if (f->retry_ms < 0 && (reply->status == 429 || reply->status == 503))
+        f->retry_ms = told_wait(c, f->message);
     if (!f->message.len)
         f->message = fault_status_sentence(reply->status, text);
 }

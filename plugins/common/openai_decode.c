@@ -1,22 +1,7 @@
 /* Decoding a reply: everything that a message or delta holds, as canonical events. */
 #include "openai_format_int.h"
 
-enum { FIELD_FINGERPRINT = 1, FIELD_TIER = 2 };
-
-typedef struct openai_called { /* a tool call of a choice */
-    struct openai_called *next;
-    uint64_t id_hash; /* 0: came without an id */
-    int64_t index;    /* the upstream's, or -1 */
-    uint32_t item, reserved;
-} openai_called;
-
-struct openai_choice {
-    openai_choice *next;
-    openai_called *calls; /* newest first */
-    uint32_t index, items;
-    uint32_t text, reasoning, refusal; /* item + 1; 0: not begun */
-    uint32_t reserved;
-};
+enum { FIELD_FINGERPRINT = 1, FIELD_TIER = 2, FIELD_CITATIONS = 4, FIELD_RESULTS = 8 };
 
 static tp_status emit_field(frame *f, uint32_t t, tp_str name, uint8_t bit)
 {
@@ -30,7 +15,7 @@ static tp_status emit_field(frame *f, uint32_t t, tp_str name, uint8_t bit)
     return f->h->emit(f->c, &e);
 }
 
-static openai_choice *choice_of(frame *f, uint32_t index)
+openai_choice *openai_choice_of(frame *f, uint32_t index)
 {
     openai_choice *k = f->r->choices;
     while (k && k->index != index)
@@ -96,6 +81,32 @@ static tp_status emit_image(frame *f, openai_choice *k, uint32_t part)
     return f->h->emit(f->c, &e);
 }
 
+/* The signature of a part of type thinking. */
+static tp_status emit_proof(frame *f, openai_choice *k, uint32_t part)
+{
+    tp_event e = openai_event(TP_EV_SIGNATURE);
+    e.text = span_member(f->h, f->c, &f->doc, part, SPAN("signature"));
+    if (!e.text.len)
+        return TP_OK;
+    e.choice = k->index;
+    e.item = item_of(k, &k->reasoning);
+    e.name = SPAN("mistral");
+    f->r->answered = 1;
+    return f->h->emit(f->c, &e);
+}
+
+static tp_status emit_reference(frame *f, openai_choice *k, uint32_t part)
+{
+    tp_event e = openai_event(TP_EV_ANNOTATION);
+    e.raw = openai_reference(f, part);
+    if (!e.raw.ptr)
+        return TP_E_NOMEM;
+    e.choice = k->index;
+    e.item = k->text ? k->text - 1 : k->items;
+    f->r->answered = 1;
+    return f->h->emit(f->c, &e);
+}
+
 /* Mistral's content parts: text, and thinking that holds parts again. */
 static tp_status decode_parts(frame *f, openai_choice *k, uint32_t list, int32_t kind)
 {
@@ -112,6 +123,10 @@ static tp_status decode_parts(frame *f, openai_choice *k, uint32_t list, int32_t
             st = span_kind(&f->doc, inner) == TP_ARRAY
                      ? decode_parts(f, k, inner, TP_EV_REASONING)
                      : emit_text(f, k, TP_EV_REASONING, inner);
+            if (st == TP_OK)
+                st = emit_proof(f, k, t);
+        } else if (span_is(type, "reference") || span_is(type, "tool_reference")) {
+            st = emit_reference(f, k, t);
         } else if (span_is(type, "image_url")) {
             st = emit_image(f, k, t);
         } else if (span_kind(&f->doc, t) == TP_OBJECT) {
@@ -141,52 +156,85 @@ static openai_called *call_of(openai_choice *k, int64_t index, uint64_t id_hash)
     return NULL;
 }
 
-static tp_status emit_arguments(frame *f, const openai_choice *k, uint32_t item, uint32_t t)
+static tp_status emit_arguments(frame *f, const openai_choice *k, openai_called *x, uint32_t t)
 {
     tp_event e = openai_event(TP_EV_ARGUMENTS);
     e.choice = k->index;
-    e.item = item;
+    e.item = x->item;
     if (span_kind(&f->doc, t) == TP_STRING)
         e.text = span_text(f->h, f->c, &f->doc, t);
     else if (span_kind(&f->doc, t) == TP_OBJECT) /* some forget to make it a string */
         e.text = span_raw(&f->doc, t);
+    x->said |= e.text.len > 0;
     return e.text.len ? f->h->emit(f->c, &e) : TP_OK;
+}
+
+static tp_status close_calls(const tp_host *h, tp_call *c, openai_choice *k)
+{
+    tp_status st = TP_OK;
+    for (openai_called *x = k->calls; x && st == TP_OK; x = x->next) {
+        if (x->said)
+            continue;
+        tp_event e = openai_event(TP_EV_ARGUMENTS);
+        e.choice = k->index;
+        e.item = x->item;
+        e.text = SPAN("{}");
+        x->said = 1;
+        st = h->emit(c, &e);
+    }
+    return st;
+}
+
+tp_status openai_close_calls(const tp_host *h, tp_call *c, openai_choice *all)
+{
+    tp_status st = TP_OK;
+    for (openai_choice *k = all; k && st == TP_OK; k = k->next)
+        st = close_calls(h, c, k);
+    return st;
+}
+
+openai_called *openai_call_of(frame *f, openai_choice *k, uint32_t t, int *fresh)
+{
+    int64_t index;
+    tp_str id = span_member(f->h, f->c, &f->doc, t, SPAN("id"));
+    if (!span_int(&f->doc, span_find(f->h, &f->doc, t, SPAN("index")), &index) || index < 0)
+        index = -1;
+    uint64_t id_hash = id.len ? hash_of(id) : 0;
+    openai_called *x = call_of(k, index, id_hash);
+    *fresh = x == NULL;
+    if (!x && (x = f->h->keep(f->c, sizeof(*x))) != NULL) {
+        *x = (openai_called){.next = k->calls, .id_hash = id_hash, .index = index, .item = k->items++};
+        k->calls = x;
+    }
+    return x;
 }
 
 static tp_status decode_call(frame *f, openai_choice *k, uint32_t t)
 {
-    int64_t index;
+    int fresh;
     uint32_t fn = span_find(f->h, &f->doc, t, SPAN("function"));
-    tp_str id = span_member(f->h, f->c, &f->doc, t, SPAN("id"));
-    if (!span_int(&f->doc, span_find(f->h, &f->doc, t, SPAN("index")), &index) || index < 0)
-        index = -1;
     if (!fn)
         fn = span_find(f->h, &f->doc, t, SPAN("custom"));
     if (span_kind(&f->doc, fn) != TP_OBJECT)
         fn = 0;
-    uint64_t id_hash = id.len ? hash_of(id) : 0;
-    openai_called *x = call_of(k, index, id_hash);
+    openai_called *x = openai_call_of(f, k, t, &fresh);
     tp_status st = TP_OK;
     f->r->answered = 1;
-    if (!x) {
-        x = f->h->keep(f->c, sizeof(*x));
-        if (!x)
-            return f->h->fail(f->c, TP_E_NOMEM, SPAN_NONE,
-                              SPAN("the reply holds more tool calls than can be kept track of"));
-        *x = (openai_called){.next = k->calls, .id_hash = id_hash, .index = index,
-                             .item = k->items++};
-        k->calls = x;
+    if (!x)
+        return f->h->fail(f->c, TP_E_NOMEM, SPAN_NONE,
+                          SPAN("the reply holds more tool calls than can be kept track of"));
+    if (fresh) {
         tp_event e = openai_event(TP_EV_CALL);
         e.choice = k->index;
         e.item = x->item;
-        e.id = id;
+        e.id = span_member(f->h, f->c, &f->doc, t, SPAN("id"));
         if (fn)
             e.name = span_member(f->h, f->c, &f->doc, fn, SPAN("name"));
         st = f->h->emit(f->c, &e);
     }
     if (st == TP_OK && fn) {
         uint32_t args = f->h->find(&f->doc, fn, SPAN("arguments"));
-        st = emit_arguments(f, k, x->item, args ? args : f->h->find(&f->doc, fn, SPAN("input")));
+        st = emit_arguments(f, k, x, args ? args : f->h->find(&f->doc, fn, SPAN("input")));
     }
     return st;
 }
@@ -220,7 +268,7 @@ static tp_status decode_function_call(frame *f, openai_choice *k, uint32_t t)
         st = f->h->emit(f->c, &e);
     }
     if (st == TP_OK)
-        st = emit_arguments(f, k, x->item, span_find(f->h, &f->doc, t, SPAN("arguments")));
+        st = emit_arguments(f, k, x, span_find(f->h, &f->doc, t, SPAN("arguments")));
     return st;
 }
 
@@ -326,17 +374,28 @@ tp_status openai_decode(frame *f)
         if (span_kind(&f->doc, t) != TP_OBJECT)
             continue;
         choice ch = openai_read_choice(f, t);
-        openai_choice *k = choice_of(f, ch.index);
+        openai_choice *k = openai_choice_of(f, ch.index);
         if (!k)
             return f->h->fail(f->c, TP_E_NOMEM, SPAN_NONE,
                               SPAN("the reply holds more choices than can be kept track of"));
         openai_note_seen(r, &ch);
         if (ch.body)
             st = decode_body(f, k, ch.body);
+        for (uint32_t m = ch.several + 1; ch.several && m < f->doc.tokens[ch.several].next && st == TP_OK;
+             m = f->doc.tokens[m].next) /* an answer in several messages */
+            if (span_kind(&f->doc, m) == TP_OBJECT)
+                st = decode_body(f, k, m);
         if (st == TP_OK && span_kind(&f->doc, ch.logprobs) == TP_OBJECT)
             st = emit_raw(f, k, TP_EV_LOGPROBS, SPAN_NONE, ch.logprobs);
+        if (st == TP_OK && ch.finish)
+            st = close_calls(f->h, f->c, k);
         if (st == TP_OK)
             st = openai_emit_finish(f, &ch);
+    }
+    if (st == TP_OK && r->finished && !r->done) { /* Perplexity's, in every frame */
+        st = emit_field(f, f->citations, SPAN("citations"), FIELD_CITATIONS);
+        if (st == TP_OK)
+            st = emit_field(f, f->results, SPAN("search_results"), FIELD_RESULTS);
     }
     if (st == TP_OK && f->usage)
         st = openai_usage(f->h, f->c, r, &f->doc, f->usage, SPAN_NONE);

@@ -39,10 +39,19 @@ static uint32_t *top_slot(frame *f, tp_str k)
                : span_is(k, "usage") ? &f->usage
                : span_is(k, "error") ? &f->error
                                      : NULL;
-    case 6: return span_is(k, "x_groq") ? &f->groq : NULL;
+    case 6:
+        return span_is(k, "x_groq")   ? &f->groq
+               : span_is(k, "object") ? &f->object
+               : span_is(k, "detail") ? &f->detail
+                                      : NULL;
     case 7:
-        return span_is(k, "choices") ? &f->choices : span_is(k, "created") ? &f->created : NULL;
+        return span_is(k, "choices")   ? &f->choices
+               : span_is(k, "created") ? &f->created
+               : span_is(k, "message") ? &f->message
+                                       : NULL;
+    case 9: return span_is(k, "citations") ? &f->citations : NULL;
     case 12: return span_is(k, "service_tier") ? &f->tier : NULL;
+    case 14: return span_is(k, "search_results") ? &f->results : NULL;
     case 18: return span_is(k, "system_fingerprint") ? &f->fingerprint : NULL;
     default: return NULL;
     }
@@ -102,13 +111,20 @@ choice openai_read_choice(frame *f, uint32_t t)
             }
             break;
         case 7: if (span_is(k, "message")) ch.body = m.value; break;
-        case 8: if (span_is(k, "logprobs")) ch.logprobs = m.value; break;
+        case 8:
+            if (span_is(k, "logprobs"))
+                ch.logprobs = m.value;
+            else if (span_is(k, "messages"))
+                ch.several = m.value;
+            break;
         case 13: if (span_is(k, "finish_reason")) ch.finish = m.value; break;
         default: break;
         }
     }
     if (span_kind(&f->doc, ch.body) != TP_OBJECT)
         ch.body = 0;
+    if (ch.body || span_kind(&f->doc, ch.several) != TP_ARRAY)
+        ch.several = 0;
     if (span_kind(&f->doc, ch.finish) != TP_STRING || f->doc.tokens[ch.finish].len <= 2)
         ch.finish = 0;
     return ch;
@@ -138,6 +154,17 @@ static int32_t finish_code(tp_str word)
         if (span_ieq(word, words[i].word))
             return words[i].code;
     return TP_FINISH_STOP; /* end_turn, stop_sequence and whatever else ends a reply */
+}
+
+tp_str openai_finish_word(tp_str word)
+{
+    switch (finish_code(word)) {
+    case TP_FINISH_LENGTH: return SPAN("length");
+    case TP_FINISH_TOOLS: return SPAN("tool_calls");
+    case TP_FINISH_FILTER:
+    case TP_FINISH_REFUSAL: return SPAN("content_filter");
+    default: return span_is(word, "error") ? SPAN_NONE : SPAN("stop");
+    }
 }
 
 tp_status openai_emit_finish(frame *f, const choice *ch)
@@ -191,7 +218,7 @@ static int64_t answer_bytes(const frame *f, uint32_t body)
             sum += f->doc.tokens[m.value].len - 2;
         for (uint32_t t = m.value + 1; kind == TP_ARRAY && t + 1 < end; t++)
             if (span_kind(&f->doc, t + 1) == TP_STRING && span_kind(&f->doc, t) == TP_STRING &&
-                span_is(span_inner(&f->doc, t), "arguments"))
+                (span_is(span_inner(&f->doc, t), "arguments") || span_is(span_inner(&f->doc, t), "text")))
                 sum += f->doc.tokens[t + 1].len - 2;
     }
     return sum;
@@ -225,6 +252,12 @@ static tp_status relay(frame *f, tp_str raw)
         relay_choices(f, &finished);
     if (!r->sse)
         r->answered = 1;
+    tp_str shown = alone ? raw : SPAN_NONE;
+    if (r->strict && r->sse && !alone) {
+        raw = openai_mended(f, raw, &shown);
+        if (!raw.ptr)
+            return f->h->fail(f->c, TP_E_NOMEM, SPAN_NONE, SPAN("out of memory for a frame"));
+    }
     if (st == TP_OK && !alone) {
         tp_event e = openai_event(TP_EV_FRAME);
         e.raw = raw;
@@ -243,7 +276,7 @@ static tp_status relay(frame *f, tp_str raw)
         }
     }
     if (st == TP_OK && f->usage)
-        st = openai_usage(f->h, f->c, r, &f->doc, f->usage, alone ? raw : SPAN_NONE);
+        st = openai_usage(f->h, f->c, r, &f->doc, f->usage, shown);
     return st;
 }
 
@@ -254,6 +287,16 @@ static int is_error(const frame *f)
     if (kind == TP_STRING)
         return f->doc.tokens[f->error].len > 2;
     return (kind == TP_OBJECT || kind == TP_ARRAY) && span_filled(&f->doc, f->error);
+}
+
+/* An error that has no member "error": {"object": "error", "message": ...}, {"detail": ...}. */
+static int is_bare_error(const frame *f)
+{
+    if (f->choices)
+        return 0;
+    if (span_kind(&f->doc, f->object) == TP_STRING && span_is(span_inner(&f->doc, f->object), "error"))
+        return 1;
+    return !f->usage && !f->id && (span_given(&f->doc, f->detail) || span_given(&f->doc, f->message));
 }
 
 static tp_status error_frame(frame *f, uint32_t at)
@@ -280,11 +323,21 @@ static tp_status one_document(frame *f, tp_str data, int named_error)
     read_top(f);
     if (is_error(f))
         return error_frame(f, f->error);
-    if (named_error)
+    if (named_error || is_bare_error(f))
         return error_frame(f, 0);
     if (!f->r->sse && !f->choices)
         return broken_reply(f, SPAN("The provider sent a reply without choices."));
+    if (f->r->relay && f->r->strict && !f->r->sse)
+        f->r->relay = (uint8_t)openai_is_true_whole(f);
     return f->r->relay ? relay(f, data) : openai_decode(f);
+}
+
+static tp_status finished(const tp_host *h, tp_call *c, openai_reply *r)
+{
+    tp_event e = openai_event(TP_EV_END);
+    tp_status st = openai_close_calls(h, c, r->choices);
+    r->done = 1;
+    return st == TP_OK ? h->emit(c, &e) : st;
 }
 
 tp_status openai_data(const tp_host *h, tp_call *c, openai_reply *r, tp_frame *in)
@@ -296,11 +349,8 @@ tp_status openai_data(const tp_host *h, tp_call *c, openai_reply *r, tp_frame *i
         tp_str word = span_trim(in->data);
         if (!word.len)
             return TP_OK;
-        if (span_is(word, "[DONE]")) {
-            tp_event e = openai_event(TP_EV_END);
-            r->done = 1;
-            return h->emit(c, &e);
-        }
+        if (span_is(word, "[DONE]"))
+            return finished(h, c, r);
     }
     return one_document(&f, in->data, r->sse && span_is(in->name, "error"));
 }
@@ -315,7 +365,5 @@ tp_status openai_end(const tp_host *h, tp_call *c, openai_reply *r, int32_t brok
         return TP_OK;
     if (!r->sse && !r->seen)
         return TP_OK;
-    tp_event e = openai_event(TP_EV_END);
-    r->done = 1;
-    return h->emit(c, &e);
+    return finished(h, c, r);
 }

@@ -17,7 +17,9 @@ typedef struct openai_reply {
     uint8_t started, answered, done;
     uint8_t reported;  /* units that were above 0 once, by bit: must be corrected if they fall */
     uint8_t fields;    /* top-level fields that were passed on, by bit */
-    uint8_t reserved[3];
+    uint8_t strict;    /* set by build: the upstream is not quite of this format, so what is not is
+                          put right before it is relayed (openai_mend.c) */
+    uint8_t reserved[2];
     uint32_t asked, seen, finished; /* choices */
     uint64_t seen_bits[2], finished_bits[2];
     openai_choice *choices;
@@ -34,6 +36,10 @@ tp_status openai_end(const tp_host *h, tp_call *c, openai_reply *r, int32_t brok
  * or empty. */
 tp_status openai_usage(const tp_host *h, tp_call *c, openai_reply *r, const tp_doc *d,
                        uint32_t usage, tp_str frame);
+enum { OPENAI_PROMPT, OPENAI_CACHE_READ, OPENAI_CACHE_WRITE, OPENAI_AUDIO_PROMPT, OPENAI_COMPLETION,
+       OPENAI_REASONING, OPENAI_AUDIO_COMPLETION, OPENAI_UNITS };
+/* The same units, disjoint. 0: the object counts as OpenAI's does, so that it may be shown as it is. */
+int openai_units(const tp_host *h, tp_call *c, const tp_doc *d, uint32_t usage, int64_t unit[OPENAI_UNITS]);
 
 static inline tp_event openai_event(int32_t kind)
 {

@@ -3,8 +3,9 @@
 #include "openai_format.h"
 #include "span.h"
 
-enum { PROMPT, CACHE_READ, CACHE_WRITE, AUDIO_PROMPT, COMPLETION, REASONING, AUDIO_COMPLETION,
-       UNITS };
+enum { PROMPT = OPENAI_PROMPT, CACHE_READ = OPENAI_CACHE_READ, CACHE_WRITE = OPENAI_CACHE_WRITE,
+       AUDIO_PROMPT = OPENAI_AUDIO_PROMPT, COMPLETION = OPENAI_COMPLETION, REASONING = OPENAI_REASONING,
+       AUDIO_COMPLETION = OPENAI_AUDIO_COMPLETION, UNITS = OPENAI_UNITS };
 
 /* What an upstream's usage object may say, under all the names that are about. */
 enum { NOTHING, SAID_PROMPT, SAID_COMPLETION, SAID_TOTAL, SAID_CACHED, SAID_HIT, SAID_READ_INPUT,
@@ -21,7 +22,10 @@ static int name_in_usage(tp_str k)
                : span_is(k, "cached_tokens") ? SAID_CACHED
                                              : NOTHING;
     case 16: return span_is(k, "reasoning_tokens") ? SAID_REASONING : NOTHING;
-    case 17: return span_is(k, "completion_tokens") ? SAID_COMPLETION : NOTHING;
+    case 17:
+        return span_is(k, "completion_tokens")   ? SAID_COMPLETION
+               : span_is(k, "num_cached_tokens") ? SAID_CACHED
+                                                 : NOTHING;
     case 23:
         return span_is(k, "prompt_cache_hit_tokens")   ? SAID_HIT
                : span_is(k, "cache_read_input_tokens") ? SAID_READ_INPUT
@@ -65,7 +69,8 @@ static void read_counts(reading *r, uint32_t object, name_fn name)
             continue;
         int which = name(span_text(r->h, r->c, r->d, m.key));
         int64_t v = which ? span_count(r->d, m.value) : 0;
-        r->said[which] = v < most ? v : most;
+        if (which) /* of two names for one thing that has a count */
+            r->said[which] = v == 0 ? r->said[which] : v < most ? v : most;
     }
 }
 
@@ -126,6 +131,15 @@ static void make_disjoint(int64_t unit[UNITS], int64_t total)
     else
         unit[REASONING] = take(&unit[COMPLETION], reasoning);
     unit[AUDIO_COMPLETION] = take(&unit[COMPLETION], unit[AUDIO_COMPLETION]);
+}
+
+int openai_units(const tp_host *h, tp_call *c, const tp_doc *d, uint32_t usage, int64_t unit[OPENAI_UNITS])
+{
+    reading said = {.h = h, .c = c, .d = d};
+    read_units(&said, usage, unit);
+    make_disjoint(unit, said.said[SAID_TOTAL]);
+    return said.said[SAID_TOTAL] != said.said[SAID_PROMPT] + said.said[SAID_COMPLETION] ||
+           unit[CACHE_READ] != said.said[IN_CACHED];
 }
 
 tp_status openai_usage(const tp_host *h, tp_call *c, openai_reply *r, const tp_doc *d,
