@@ -68,45 +68,40 @@ static uint64_t characters_in(tp_str s)
     return n;
 }
 
-void google_measure(google_frame *f, google_choice *k, tp_str text)
+void google_measure(google_choice *k, tp_str text)
 {
     google_ruler *r = k->ruler;
-    const uint32_t most = sizeof(r->at) / sizeof(r->at[0]);
-    (void)f;
-    if (!r->stride)
-        r->stride = 64;
-    for (size_t i = 0; i < text.len;) {
-        uint64_t next = (uint64_t)(r->count + 1) * r->stride;
-        size_t n = text.len - i;
-        if (n > next - r->bytes)
-            n = (size_t)(next - r->bytes);
-        r->chars += characters_in((tp_str){text.ptr + i, n});
-        r->bytes += n;
-        i += n;
-        if (r->bytes < next)
+    uint64_t chars = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        uint64_t at = r->bytes + i;
+        int inner = ((unsigned char)text.ptr[i] & 0xc0) == 0x80;
+        chars += !inner;
+        if (at >= GOOGLE_RULER)
             continue;
-        r->at[r->count++] = (uint32_t)r->chars;
-        if (r->count < most)
-            continue;
-        for (uint32_t x = 0; x < most / 2; x++) /* twice as wide from here on */
-            r->at[x] = r->at[2 * x + 1];
-        r->count = most / 2;
-        r->stride *= 2;
+        r->known += !inner;
+        r->inner[at >> 6] |= (uint64_t)inner << (at & 63);
     }
+    r->bytes += text.len;
+    r->chars += chars;
 }
 
-/* Characters before a byte: exact where the text is ASCII or of one width around the place. */
+/* Characters before a byte: exact in the first GOOGLE_RULER bytes and where the text is ASCII, by
+ * proportion behind. */
 static uint64_t place_of(const google_choice *k, int64_t byte)
 {
     const google_ruler *r = k->ruler;
-    uint64_t at = byte > 0 ? (uint64_t)byte : 0;
-    if (!r || !r->stride || r->bytes == r->chars || at >= r->bytes)
-        return r && at >= r->bytes && r->bytes ? r->chars : at;
-    uint64_t i = at / r->stride;
-    uint64_t from = i ? r->at[i - 1] : 0, byte_from = i * r->stride;
-    uint64_t to = i < r->count ? r->at[i] : r->chars;
-    uint64_t width = i < r->count ? r->stride : r->bytes - byte_from;
-    return width ? from + (at - byte_from) * (to - from) / width : from;
+    uint64_t at = byte > 0 ? (uint64_t)byte : 0, inner = 0;
+    if (!r || r->bytes == r->chars)
+        return at;
+    if (at >= r->bytes)
+        return r->chars;
+    if (at > GOOGLE_RULER)
+        return r->known + (at - GOOGLE_RULER) * (r->chars - r->known) / (r->bytes - GOOGLE_RULER);
+    for (uint64_t i = 0; i < at >> 6; i++)
+        inner += (uint64_t)__builtin_popcountll(r->inner[i]);
+    if (at & 63)
+        inner += (uint64_t)__builtin_popcountll(r->inner[at >> 6] & ((UINT64_C(1) << (at & 63)) - 1));
+    return at - inner;
 }
 
 /* ---- Sources. Chunks of a stream may repeat them: each is told once. */

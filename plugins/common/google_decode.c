@@ -24,7 +24,7 @@ static google_choice *choice_of(google_frame *f, uint32_t index)
         return NULL;
     }
     *k = (google_choice){.next = f->r->choices, .index = index};
-    if (f->r->measure)
+    if (f->r->measure && index < 8)
         k->ruler = f->o.h->keep(f->o.c, sizeof(*k->ruler));
     f->r->choices = k;
     return k;
@@ -90,7 +90,7 @@ static void decode_text(google_frame *f, google_choice *k, const part *p)
     tp_str text = span_text(f->o.h, f->o.c, f->d, p->text);
     chat_emit_text(&f->o, kind, k->index, item, text);
     if (kind == TP_EV_TEXT && k->ruler)
-        google_measure(f, k, text);
+        google_measure(k, text);
     if (p->proof)
         emit_proof(f, k, item, SPAN_NONE, p->proof);
 }

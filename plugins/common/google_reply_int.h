@@ -4,10 +4,11 @@
 #include "chat_reply.h"
 #include "google_format.h"
 
-typedef struct google_ruler { /* characters of a text, by bytes: counted at every stride */
-    uint64_t bytes, chars;
-    uint32_t stride, count;
-    uint32_t at[128]; /* characters before byte (i + 1) * stride */
+enum { GOOGLE_RULER = 16384 };
+typedef struct google_ruler { /* which bytes of a text do not begin a character */
+    uint64_t bytes, chars;          /* of all of it */
+    uint64_t known;                 /* characters within the bits below */
+    uint64_t inner[GOOGLE_RULER / 64]; /* one bit a byte, of the first ones */
 } google_ruler;
 
 struct google_choice {
@@ -28,7 +29,7 @@ typedef struct google_frame { /* one call of data */
 } google_frame;
 
 /* google_annotate.c */
-void google_measure(google_frame *f, google_choice *k, tp_str text);
+void google_measure(google_choice *k, tp_str text);
 void google_emit_raw(google_frame *f, const google_choice *k, int32_t kind, tp_str id, tp_str raw);
 /* groundingMetadata, citationMetadata, logprobsResult of a candidate. */
 void google_grounding(google_frame *f, google_choice *k, uint32_t t);
