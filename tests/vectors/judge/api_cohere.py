@@ -172,7 +172,7 @@ def expected_of(document):
 def gather(reply):
     """The document that a stream amounts to."""
     message = {"content": [], "tool_plan": "", "tool_calls": [], "citations": []}
-    document = {"message": message}
+    document, blocks = {"message": message}, {}
     for _, data in sse_frames(reply):
         if data == "[DONE]":
             continue
@@ -183,10 +183,11 @@ def gather(reply):
         if kind == "message-start":
             document["id"] = event.get("id")
         elif kind == "content-start":
-            message["content"].append(dict(inner["content"]))
+            blocks[event["index"]] = dict(inner["content"])
+            message["content"].append(blocks[event["index"]])
         elif kind == "content-delta":
             for key, text in inner["content"].items():
-                message["content"][-1][key] = message["content"][-1].get(key, "") + text
+                blocks[event["index"]][key] = blocks[event["index"]].get(key, "") + text
         elif kind == "tool-plan-delta":
             message["tool_plan"] += inner["tool_plan"]
         elif kind == "tool-call-start":

@@ -161,7 +161,9 @@ def expect(reply, meta):
         return summary
     document = json.loads(reply)
     if (meta.get("status") or 200) >= 400:
-        return error_by_status(message_of(document), meta)
+        message = message_of(document)
+        full = ("rate", "overloaded") if message and "capacity" in message else None
+        return error_by_status(message, meta, full)
     add_document(summary, document, "message")
     return summary
 

@@ -1,4 +1,4 @@
-"""Canonical requests written by hand, one a feature, against the rules of each API: features.json."""
+"""Canonical requests written by hand, one a feature, against the rules of each API."""
 import json
 from pathlib import Path
 
@@ -10,7 +10,8 @@ FEATURES = Path(__file__).resolve().parent / "features.json"
 DEFAULTS = {"tool_choice": ("auto", "none"), "parallel_tool_calls": (True,), "stream": (False,),
             "response_format": ({"type": "text"},), "thinking": ({"type": "disabled"},),
             "reasoning_effort": ("none",), "modalities": (["text"],), "store": (False,),
-            "function_call": ("auto", "none"), "temperature": (1,), "top_p": (1,), "service_tier": ("auto",), "n": (1,)}
+            "function_call": ("auto", "none"), "temperature": (1,), "top_p": (1,),
+            "service_tier": ("auto",), "n": (1,)}
 # Members below the top that a provider has to carry or to report.
 INNER = ("name", "refusal", "reasoning_details", "cache_control", "detail", "description", "strict",
          "required", "enum")
@@ -22,6 +23,7 @@ def load_features():
 
 
 def request_of(feature):
+    """The body; of one without messages the model is the deployment's, for nothing else says it."""
     return dict({"model": "some-model"}, **feature["request"])
 
 
@@ -30,7 +32,10 @@ def target_of(model):
 
 
 def build(driver, body, model):
-    return driver.run({"request": json.dumps(body), "target": target_of(model), "reply": None})
+    """A chat request, or with `prompt` one to fill in the middle."""
+    form = "fim/openai" if "prompt" in body else "chat/openai"
+    return driver.run({"request": json.dumps(body), "target": target_of(model), "format": form,
+                       "reply": None})
 
 
 def is_default(key, value):
@@ -117,11 +122,11 @@ def judge_feature(api, driver, feature, model):
     return bad + lost_in_silence(driver, body, model, result)
 
 
-def judge_features(api, driver, only=""):
+def judge_features(name, api, driver, only=""):
     """One answer a feature and model: True or False. What fails is printed."""
     answers = []
     for feature in load_features():
-        if only and only not in feature["name"]:
+        if only not in feature["name"] or api.PLUGIN not in feature.get("only", (api.PLUGIN,)):
             continue
         for model in api.MODELS:
             try:
@@ -129,6 +134,6 @@ def judge_features(api, driver, only=""):
             except DriveDied as e:
                 bad = [str(e)]
             for line in (bad or [])[:4]:
-                print(f"FAIL {api.PROVIDER} feature {feature['name']} for {model}: {line}")
+                print(f"FAIL {name}: feature {feature['name']} for {model}: {line}")
             answers.append(not bad)
     return answers

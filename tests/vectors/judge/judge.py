@@ -25,10 +25,10 @@ What is judged of each recording:
   relay     where the plugin takes the provider's own format (FORMAT): the request is sent as it
             stands, and the FRAMEs are the recorded reply
 
-Beside the recordings, made.json has replies made by hand for what none of them shows, judged in the
-same way (see made.py), and features.json has canonical requests written by hand, one a feature. Each is
-built for each model of MODELS, must pass the checker, and nothing of it may be lost in silence (see
-features.py). A provider in its `may_refuse` may fail it with a sentence.
+Beside the recordings, made.json has replies made by hand for what none of them shows, judged in
+the same way (see made.py), and features.json has canonical requests written by hand, one a feature.
+Each is built for each model of MODELS, must pass the checker, and nothing of it may be lost in
+silence (see features.py). A provider in its `may_refuse` may fail it with a sentence.
 
 An API module api_<name>.py has:
 
@@ -65,7 +65,7 @@ from summary import (ErrorSummary, Malformed, Unsupported, check_events, compare
                      differences, read_client, short, usage_total)
 
 HERE = Path(__file__).resolve().parent
-MODULES = ("anthropic", "google", "cohere", "mistral", "bedrock")
+MODULES = ("anthropic", "google", "cohere", "mistral", "bedrock", "vertex", "vertex_claude")
 NOTHING_JUDGED = 77  # what ctest takes for a skipped test
 FEEDS = ("whole", "event", "byte")
 
@@ -346,7 +346,7 @@ def judge_one(api, driver, recording, how):
     return outcome
 
 
-def judge_provider(api, args):
+def judge_provider(name, api, args):
     driver = Driver(args.build, api.PLUGIN, api.OPTIONS)
     outcomes, made = [], list(made_replies(api, Recording))
     for recording in recordings_of(args.recordings, api) + made:
@@ -355,11 +355,11 @@ def judge_provider(api, args):
         outcome = judge_one(api, driver, recording, args.how)
         outcomes.append(outcome)
         for line in outcome.failures:
-            print(f"FAIL {recording.name}: {line}")
-    features = judge_features(api, driver, args.only)
+            print(f"FAIL {name}: {recording.name}: {line}")
+    features = judge_features(name, api, driver, args.only)
     code = driver.close()
     if code != 0:
-        print(f"FAIL {api.PROVIDER}: drive ended with {code}: {driver.said()}")
+        print(f"FAIL {name}: drive ended with {code}: {driver.said()}")
     return outcomes, features, code == 0
 
 
@@ -433,12 +433,12 @@ def main():
         api = importlib.import_module(f"api_{name}")
         if not os.path.exists(f"{args.build}/plugins/{api.PLUGIN}.so"):
             print(f"{name}: plugin {api.PLUGIN} is not built, so it is not judged")
-            failed += name in expected
+            failed += api.PLUGIN in expected
             continue
-        outcomes, features, clean = judge_provider(api, args)
+        outcomes, features, clean = judge_provider(name, api, args)
         failed += sum(1 for o in outcomes if o.failures) + (not clean) + features.count(False)
         judged += len(outcomes)
-        if name in expected and all(o.recording.made for o in outcomes):
+        if api.PLUGIN in expected and all(o.recording.made for o in outcomes):
             print(f"FAIL {name}: there are no recordings to judge it by")
             failed += 1
         if args.list:

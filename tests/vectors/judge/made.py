@@ -1,7 +1,7 @@
-"""Replies made by hand from the references of the APIs, for what no recording shows: made.json. Each
-says provider and name, and either body (a whole reply, or a refusal with its status and headers) or
-frames (a stream: documents, or the text itself; for bedrock [event, payload], with a "!" before the
-name of an exception). gap: the line end of a stream; names: false leaves the event names out."""
+"""Replies made by hand from the references of the APIs, for what no recording shows: made.json.
+Each says provider and name, and either body (a whole reply, or a refusal with its status and
+headers) or frames (a stream: documents, or the text itself; for bedrock [event, payload], with "!"
+before the name of an exception). gap: the line end of a stream; names: false: no event names."""
 import json
 from dataclasses import dataclass
 from pathlib import Path

@@ -351,7 +351,12 @@ def check_sent(sent, meta):
         rules.bad("header content-type", f"{headers.get('content-type')!r}")
     if sent["secret_header"] != ["x-goog-api-key", ""]:
         rules.bad("secret header", f"{sent['secret_header']}, expected x-goog-api-key")
-    body = json.loads(sent["body"])
+    check_model(rules, model, json.loads(sent["body"]))
+    return rules.complaints
+
+
+def check_model(rules, model, body):
+    """What models differ in, by their names."""
     functions = any("functionDeclarations" in t for t in body.get("tools") or [])
     config = body.get("generationConfig") or {}
     if model.startswith("gemini-3"):
@@ -363,4 +368,3 @@ def check_sent(sent, meta):
         if "thinkingLevel" in (config.get("thinkingConfig") or {}):
             rules.bad("generationConfig.thinkingConfig", "thinking level is not supported for this "
                                                          "model")
-    return rules.complaints

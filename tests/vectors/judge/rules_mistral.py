@@ -1,5 +1,7 @@
 """Rules of a Mistral chat request, from the public reference of the API: its messages are models
 that take no extra members."""
+import json
+
 from rules import Rules
 
 MEMBERS = ("model", "temperature", "top_p", "max_tokens", "stream", "stop", "random_seed",
@@ -168,7 +170,27 @@ class Checker(Rules):
             self.word("prompt_mode", body["prompt_mode"], ("reasoning",))
 
 
+def check_fim(request):
+    rules = Rules()
+    keys = ("model", "prompt", "suffix", "temperature", "top_p", "max_tokens", "min_tokens",
+            "stream", "stop", "random_seed", "metadata", "prompt_cache_key")
+    if rules.known("", request, keys, ("model", "prompt")):
+        rules.string("prompt", request["prompt"])
+        rules.optional(request, "suffix", rules.string)
+        rules.optional(request, "temperature", rules.number, "", 0, 1.5)
+        rules.optional(request, "top_p", rules.number, "", 0, 1)
+        rules.optional(request, "max_tokens", rules.integer, "", 0)
+        rules.optional(request, "min_tokens", rules.integer, "", 0)
+        rules.optional(request, "random_seed", rules.integer, "", 0)
+        rules.optional(request, "stream", rules.boolean)
+        if "stop" in request and not isinstance(request["stop"], str):
+            rules.strings("stop", request["stop"])
+    return rules.complaints
+
+
 def check(request):
+    if "prompt" in request:
+        return check_fim(request)
     checker = Checker(request)
     checker.all()
     return checker.complaints
@@ -177,8 +199,9 @@ def check(request):
 def check_sent(sent, meta):
     rules = Rules()
     headers = {name.lower(): value for name, value in sent["headers"]}
-    if sent["method"] != "POST" or not sent["path"].endswith("/chat/completions"):
-        rules.bad("path", f"{sent['method']} {sent['path']}, expected POST .../chat/completions")
+    path = "/fim/completions" if "prompt" in json.loads(sent["body"]) else "/chat/completions"
+    if sent["method"] != "POST" or not sent["path"].endswith(path):
+        rules.bad("path", f"{sent['method']} {sent['path']}, expected POST ...{path}")
     if headers.get("content-type", "").split(";")[0] != "application/json":
         rules.bad("header content-type", f"{headers.get('content-type')!r}")
     if sent["secret_header"] != ["authorization", "Bearer "]:
