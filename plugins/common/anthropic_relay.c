@@ -180,7 +180,7 @@ tp_status anthropic_relay(document *f, tp_str raw)
     if (last && span_kind(&f->doc, f->delta) == TP_OBJECT)
         anthropic_read_members(f, f->delta);
     tp_status st = start || !r->sse ? anthropic_emit_start(f) : TP_OK;
-    int64_t bytes = r->sse ? answer_bytes(f) : 0;
+    int64_t bytes = span_is(type, "content_block_delta") ? answer_bytes(f) : 0;
     if (!r->answered)
         r->answered = (uint8_t)(!r->sse || has_answer(f, type, bytes));
     e.raw = raw;

@@ -60,17 +60,26 @@ int anthropic_any_tool(const body *b)
     return 0;
 }
 
+/* Does something at the top choose among schemas? */
+static int has_choice(const body *b, uint32_t schema)
+{
+    return span_find(b->r.h, b->r.d, schema, SPAN("anyOf")) ||
+           span_find(b->r.h, b->r.d, schema, SPAN("oneOf")) ||
+           span_find(b->r.h, b->r.d, schema, SPAN("allOf"));
+}
+
+static int is_plain_object(const body *b, const chat_tool *t)
+{
+    uint32_t type = span_find(b->r.h, b->r.d, t->parameters, SPAN("type"));
+    return span_kind(b->r.d, type) == TP_STRING && span_is(span_inner(b->r.d, type), "object") &&
+           !has_choice(b, t->parameters);
+}
+
 /* A schema as it stands, but an object at the top, where nothing may choose among schemas. */
 static void put_plain_schema(body *b, const chat_tool *t)
 {
     const tp_doc *d = b->r.d;
-    uint32_t type = span_find(b->r.h, d, t->parameters, SPAN("type"));
-    int ours = span_kind(d, type) == TP_STRING && span_is(span_inner(d, type), "object");
-    static const tp_str choices[] = {SPAN_INIT("anyOf"), SPAN_INIT("oneOf"), SPAN_INIT("allOf")};
-    uint32_t choice = 0;
-    for (size_t i = 0; i < 3 && !choice; i++)
-        choice = span_find(b->r.h, d, t->parameters, choices[i]);
-    if (ours && !choice) {
+    if (is_plain_object(b, t)) {
         jo_token(&b->o, d, t->parameters);
         return;
     }
@@ -78,13 +87,13 @@ static void put_plain_schema(body *b, const chat_tool *t)
     jo_key_string(&b->o, SPAN("type"), SPAN("object"));
     for (members m = members_of(d, t->parameters); members_next(&m);) {
         tp_str key = span_inner(d, m.key);
-        if (span_is(key, "type") || span_is(key, "anyOf") || span_is(key, "oneOf") ||
-            span_is(key, "allOf"))
-            continue;
-        jo_key_token(&b->o, key, d, m.value);
+        if (!span_is(key, "type") && !span_is(key, "anyOf") && !span_is(key, "oneOf") &&
+            !span_is(key, "allOf"))
+            jo_key_token(&b->o, key, d, m.value);
     }
     jo_close(&b->o, SPAN("}"));
-    if (choice || span_given(d, type))
+    if (has_choice(b, t->parameters) ||
+        span_given(d, span_find(b->r.h, d, t->parameters, SPAN("type"))))
         chat_note(&b->r, TP_CHANGED, SPAN("a tool's schema is an object, without anyOf, oneOf and "
                                           "allOf at its top"), "tools[%u].function.parameters",
                   t->index);
@@ -94,16 +103,10 @@ static int is_strict(body *b, const chat_tool *t, uint32_t *strict)
 {
     if (t->strict != 1)
         return 0;
-    if (b->model.native && *strict < STRICT_TOOLS && t->parameters &&
+    if (b->model.native && *strict < STRICT_TOOLS && t->parameters && is_plain_object(b, t) &&
         anthropic_schema_fits(b, t->parameters)) {
-        uint32_t type = span_find(b->r.h, b->r.d, t->parameters, SPAN("type"));
-        if (span_kind(b->r.d, type) == TP_STRING && !span_find(b->r.h, b->r.d, t->parameters, SPAN("anyOf")) &&
-            !span_find(b->r.h, b->r.d, t->parameters, SPAN("oneOf")) &&
-            !span_find(b->r.h, b->r.d, t->parameters, SPAN("allOf")) &&
-            span_is(span_inner(b->r.d, type), "object")) {
-            ++*strict;
-            return 1;
-        }
+        ++*strict;
+        return 1;
     }
     chat_note(&b->r, TP_DROPPED, b->model.native
                   ? SPAN("not possible for this schema, or for so many tools")

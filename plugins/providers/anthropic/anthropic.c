@@ -73,8 +73,9 @@ static tp_status check(const tp_instance *in, tp_call *c)
         return in->host->fail(c, TP_E_INPUT,
                               is_token(in->version, "") ? SPAN("auth_header") : SPAN("version"),
                               SPAN("expected printable ASCII characters without spaces"));
-    for (size_t i = 0; i < in->variant.betas.len; i++)
-        if ((unsigned char)in->variant.betas.ptr[i] < ' ' || (unsigned char)in->variant.betas.ptr[i] > '~')
+    tp_str betas = in->variant.betas;
+    for (size_t i = 0; i < betas.len; i++)
+        if ((unsigned char)betas.ptr[i] < ' ' || (unsigned char)betas.ptr[i] > '~')
             return in->host->fail(c, TP_E_INPUT, SPAN("beta"),
                                   SPAN("expected names joined by commas, for example "
                                        "\"context-1m-2025-08-07\""));
