@@ -51,7 +51,7 @@ typedef struct conf_plugin { /* "plugins": {"acme": {"path": "acme.so"}}; a plug
 typedef struct conf_provider {
     tp_str name, plugin; /* plugin: name of a plugin; default: the provider's own name */
     int32_t enabled;
-    int32_t dormant;     /* 1: needs a secret that is absent; dormant_why says which */
+    int32_t dormant;     /* 1: needs a secret or a base_url that is absent; dormant_why says which */
     tp_str dormant_why;
     tp_doc options; /* JSON text as the plugin gets it; {} when absent. base_url and every other
                        {"env": NAME, "default": X} in it is already resolved (null where the
@@ -62,7 +62,8 @@ typedef struct conf_provider {
                             "ID:SECRET:TOKEN" (AWS), the document (Google) */
     conf_credential credential;
     int32_t credential_kind; /* CONF_CREDENTIAL_: what form api_key is in */
-    int32_t key_needed;  /* an api_key or credential member was written */
+    int32_t key_needed;  /* an api_key or credential member was written; 0: a local provider may do
+                            without its own, and is called without a key then */
     int32_t http2;       /* "http": "2" (curl transport); "1.1" is the default */
     tp_str proxy;        /* "proxy": URL, or "environment" */
     tp_str ca_file;      /* "tls": {"ca_file": PATH}; empty: the system's */

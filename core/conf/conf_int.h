@@ -229,6 +229,8 @@ int conf_join_credential(conf_loader *l, conf_provider *p, conf_node provider,
 int conf_options(conf_loader *l, conf_node item, const conf_path *path, int soft, tp_doc *out,
                  conf_place *place);
 int conf_base_url(conf_loader *l, conf_provider *p, const conf_path *path);
+/* The variable that base_url is to be taken from, where it is unset and there is no default. */
+tp_str conf_base_url_unset(conf_loader *l, conf_node provider);
 
 /* resolve.c, plugins.c, govern.c: steps, in the order of conf_resolve */
 int conf_resolve(conf_loader *l);

@@ -208,6 +208,17 @@ static const char *url_fault(tp_str url)
     return NULL;
 }
 
+tp_str conf_base_url_unset(conf_loader *l, conf_node provider)
+{
+    const tp_doc *d = &provider.s->doc;
+    uint32_t t = json_find(d, provider.t, STR("options")), name, other;
+    t = t && json_kind(d, t) == TP_OBJECT ? json_find(d, t, STR("base_url")) : 0;
+    if (!t || !is_env(d, t, &name, &other) || other)
+        return STR_NONE;
+    tp_str variable = conf_str(l, json_string(d, name, &l->scratch));
+    return conf_getenv(l, variable.ptr) ? STR_NONE : variable;
+}
+
 int conf_base_url(conf_loader *l, conf_provider *p, const conf_path *path)
 {
     uint32_t t = json_find(&p->options, 0, STR("base_url"));

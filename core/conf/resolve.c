@@ -75,13 +75,17 @@ static int resolve_providers(conf_loader *l)
         if (rc)
             return rc;
         p->key_needed = p->api_key.source.len > 0;
-        if (p->key_needed && !p->api_key.value.ptr) {
-            p->dormant = 1;
+        if (p->local && !p->api_key.value.ptr)
+            p->key_needed = 0; /* what runs on one's own premises may want none */
+        tp_str unset = conf_base_url_unset(l, n);
+        if (p->key_needed && !p->api_key.value.ptr)
             p->dormant_why = p->api_key.missing;
-            if (p->enabled)
-                conf_notice(l, "provider %.*s is dormant: %.*s", STR_ARG(p->name),
-                            STR_ARG(p->dormant_why));
-        }
+        else if (unset.len)
+            p->dormant_why = conf_fmt(l, "environment variable %s is not set", unset.ptr);
+        p->dormant = p->dormant_why.len > 0;
+        if (p->dormant && p->enabled)
+            conf_notice(l, "provider %.*s is dormant: %.*s", STR_ARG(p->name),
+                        STR_ARG(p->dormant_why));
         rc = conf_options(l, n, &path, p->dormant || !p->enabled, &p->options, &p->options_place);
         if (rc == 0)
             rc = conf_base_url(l, p, &path);

@@ -193,9 +193,11 @@ static const conf_field provider_fields[] = {
     {.name = "options", .type = CONF_OPTIONS, .at = offsetof(conf_provider, options),
      .doc = "What the plugin's own schema says. `base_url` is the gateway's too: scheme, host, port "
             "and path prefix of every request. A member {\"env\": NAME, \"default\": X} is replaced "
-            "by that environment variable, as a string, or by X when it is not set."},
+            "by that environment variable, as a string, or by X when it is not set. A provider whose "
+            "`base_url` comes from a variable that is not set, without a default, is dormant."},
     {.name = "api_key", .type = CONF_SECRET, .at = offsetof(conf_provider, api_key),
-     .doc = "The provider's key. Written here, but nowhere to be found: the provider is dormant."},
+     .doc = "The provider's key. Written here, but nowhere to be found: the provider is dormant, or "
+            "is called without a key if it is `local`."},
     {.name = "credential", .type = CONF_OBJECT, .at = offsetof(conf_provider, credential),
      .table = &conf_credential_table,
      .doc = "In place of `api_key`, for providers that sign their requests (AWS) or fetch tokens "

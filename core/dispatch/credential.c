@@ -88,6 +88,10 @@ int dispatch_answer_credential(exchange *x, dispatch_input *in)
     tp_str secret = need.secret; /* the customer's own key, never the gateway's, if there is one */
     int rc = secret.ptr ? 1 : -1;
     x->byok = own != NULL;
+    if (x->credential_way == WAY_SECRET && !secret.ptr && p->conf->local) {
+        *in = (dispatch_input){.kind = IN_CREDENTIAL}; /* this upstream wants no key */
+        return 1;
+    }
     if (x->credential_way == WAY_GOOGLE)
         need.scope = x->sign_with[0];
     if (need.scope.ptr && !env->ports.credential)
@@ -146,6 +150,8 @@ int dispatch_on_credential(exchange *x, const dispatch_input *in)
     if (x->credential_way == WAY_AWS4)
         return sign_request(x, in->bytes) == 0 ? dispatch_start(x)
                                                : dispatch_attempt_failed(x, FAULT_INTERNAL);
+    if (!in->bytes.ptr)
+        return dispatch_start(x);
     if (str_has_control(in->bytes)) /* it would end the header's line */
         return failed(x, "its key is of several lines; expected one that fits into a header");
     last->value = arena_cat(&x->req, last->value, in->bytes);

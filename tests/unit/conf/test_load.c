@@ -191,6 +191,35 @@ static void dormant(void **state)
     conf_free(c);
 }
 
+/* An upstream of one's own: it is there when its address is, and may want no key. */
+static void local(void **state)
+{
+    (void)state;
+    conf *c = fx_load(
+        "{\"providers\": {\"a\": {\"local\": true, \"options\": {\"base_url\": {\"env\": \"UNSET_URL\"}},"
+        "\"api_key\": {\"env\": \"UNSET\"}}, \"b\": {\"local\": true, \"options\": {\"base_url\": "
+        "{\"env\": \"URL\"}}, \"api_key\": {\"env\": \"UNSET\"}}, \"c\": {\"local\": true, \"options\": "
+        "{\"base_url\": {\"env\": \"URL\"}}, \"api_key\": {\"env\": \"SET_KEY\"}}, \"d\": {\"options\": "
+        "{\"base_url\": {\"env\": \"EMPTY\"}, \"x\": {\"env\": \"UNSET\"}}}, \"e\": {\"options\": "
+        "{\"base_url\": {\"env\": \"UNSET\", \"default\": \"http://h\"}}}}}",
+        NULL, NULL);
+    assert_notices(c, "provider a is dormant: environment variable UNSET_URL is not set",
+                   "provider d is dormant: environment variable EMPTY is not set");
+    const conf_provider *p = c->providers;
+    assert_int_equal(p[0].dormant, 1);
+    assert_str(p[0].base_url, "");
+    assert_int_equal(p[1].dormant, 0);
+    assert_int_equal(p[1].key_needed, 0);
+    assert_null(p[1].api_key.value.ptr);
+    assert_str(p[1].base_url, "http://127.0.0.1:9/v1");
+    assert_int_equal(p[2].key_needed, 1);
+    assert_str(p[2].api_key.value, "sk-0123456789abcdef");
+    assert_str(p[3].options.text, "{\"base_url\": null, \"x\": null}");
+    assert_int_equal(p[4].dormant, 0);
+    assert_str(p[4].base_url, "http://h");
+    conf_free(c);
+}
+
 /* With a catalog of hundreds and no key, one line and not hundreds. */
 static void many_unavailable_models(void **state)
 {
@@ -395,6 +424,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(empty_has_defaults), cmocka_unit_test(server_is_spread_over_files),
         cmocka_unit_test(provider_in_full),   cmocka_unit_test(dormant),
+        cmocka_unit_test(local),
         cmocka_unit_test(many_unavailable_models),
         cmocka_unit_test(models_and_prices),  cmocka_unit_test(switched_off),
         cmocka_unit_test(plugin_lookup),      cmocka_unit_test(listen_addresses),
