@@ -76,6 +76,10 @@ tp_str chat_finish_word(const tp_event *e);
 void chat_put_signature(render_call *r, const tp_event *e, int of_text, tp_str call_id);
 void chat_put_signature_end(render_call *r, const tp_event *e, tp_str call_id);
 void chat_put_image(render_call *r, const tp_event *e);
+/* sound.c */
+int chat_is_sound(const tp_event *e);
+void chat_put_sound(render_call *r, tp_str data); /* "audio":{... without its closing brace */
+void chat_put_sounds(render_call *r, uint32_t choice); /* all of a choice, as one whole member */
 /* relay.c */
 void chat_relay_frame(render_call *r, tp_str raw);
 /* chunks.c: events to chunks of a stream */

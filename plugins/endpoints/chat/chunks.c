@@ -188,13 +188,19 @@ static void finish_delta(render_call *r, const tp_event *e)
 
 static void media_delta(render_call *r, const tp_event *e)
 {
-    if (!span_istarts(e->name, SPAN("image/")))
+    int sound = chat_is_sound(e);
+    if (!sound && !span_istarts(e->name, SPAN("image/")))
         return;
     if (begin_delta(r, e->choice))
         put(r, SPAN(","));
-    put(r, SPAN("\"images\":["));
-    chat_put_image(r, e);
-    put(r, SPAN("]"));
+    if (sound) {
+        chat_put_sound(r, e->text);
+        put(r, SPAN("}"));
+    } else {
+        put(r, SPAN("\"images\":["));
+        chat_put_image(r, e);
+        put(r, SPAN("]"));
+    }
     end_delta(r);
 }
 

@@ -3,7 +3,7 @@
 
 typedef struct choice_sum { /* what one choice holds */
     uint32_t index;
-    uint32_t texts, reasonings, refusals, calls, annotations, logprobs, signatures, images;
+    uint32_t texts, reasonings, refusals, calls, annotations, logprobs, signatures, images, sounds;
     const tp_event *finish;
 } choice_sum;
 
@@ -63,7 +63,10 @@ static choice_sum sum_of(const render_call *r, uint32_t choice)
         case TP_EV_ANNOTATION: s.annotations++; break;
         case TP_EV_LOGPROBS: s.logprobs++; break;
         case TP_EV_SIGNATURE: s.signatures++; break;
-        case TP_EV_MEDIA: s.images += span_istarts(e->name, SPAN("image/")); break;
+        case TP_EV_MEDIA:
+            s.images += span_istarts(e->name, SPAN("image/"));
+            s.sounds += chat_is_sound(e);
+            break;
         case TP_EV_FINISH: s.finish = e; break;
         default: break;
         }
@@ -174,7 +177,7 @@ static void put_message(render_call *r, const choice_sum *s)
     if (s->texts)
         put_joined(r, s->index, TP_EV_TEXT, -1);
     else /* nothing but calls, a refusal or an image has no content; an empty answer has "" */
-        put(r, s->calls || s->refusals || s->images ? SPAN("null") : SPAN("\"\""));
+        put(r, s->calls || s->refusals || s->images || s->sounds ? SPAN("null") : SPAN("\"\""));
     if (s->reasonings) {
         put(r, SPAN(",\"reasoning_content\":"));
         put_joined(r, s->index, TP_EV_REASONING, -1);
@@ -199,6 +202,10 @@ static void put_message(render_call *r, const choice_sum *s)
     if (s->images) {
         put(r, SPAN(",\"images\":"));
         put_list(r, s->index, TP_EV_MEDIA, chat_put_image);
+    }
+    if (s->sounds) {
+        put(r, SPAN(","));
+        chat_put_sounds(r, s->index);
     }
     put_items(r, s->index);
     put(r, SPAN("}"));
