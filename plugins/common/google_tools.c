@@ -31,7 +31,7 @@ static const own_tool *own_tool_of(tp_str name)
 /* ---- Functions. */
 static void put_parameters(google_body *b, const chat_tool *t)
 {
-    if (!t->parameters)
+    if (!t->parameters || !span_filled(b->r.d, t->parameters))
         return;
     if (google_json_schema(b)) {
         jo_key_token(&b->o, SPAN("parametersJsonSchema"), b->r.d, t->parameters);
