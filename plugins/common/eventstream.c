@@ -3,8 +3,19 @@
 
 enum { PRELUDE = 12 };
 /* Types of header values. */
-enum { IS_TRUE, IS_FALSE, IS_BYTE, IS_SHORT, IS_INTEGER, IS_LONG, IS_BYTES, IS_STRING, IS_TIMESTAMP,
-       IS_UUID, TYPES };
+enum {
+    IS_TRUE,
+    IS_FALSE,
+    IS_BYTE,
+    IS_SHORT,
+    IS_INTEGER,
+    IS_LONG,
+    IS_BYTES,
+    IS_STRING,
+    IS_TIMESTAMP,
+    IS_UUID,
+    TYPES
+};
 
 void eventstream_crc_init(eventstream_crc *t)
 {
@@ -80,7 +91,8 @@ static void keep(eventstream_message *m, tp_str name, tp_str value)
     }
 }
 
-/* Where the value at `at` ends; *value is set for strings. 0: it has no such type or no such room. */
+/* Where the value at `at` ends; *value is set for strings. 0: it has no such type or no such room.
+ */
 static size_t value_end(tp_str in, size_t at, unsigned type, tp_str *value)
 {
     static const uint8_t fixed[TYPES] = {0, 0, 1, 2, 4, 8, 0, 0, 8, 16};

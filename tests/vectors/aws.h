@@ -1,9 +1,11 @@
 /* A reply in AWS's event stream, made of a vector's "messages". */
 #ifndef TP_TEST_VECTORS_AWS_H
 #define TP_TEST_VECTORS_AWS_H
-#include <cjson/cJSON.h>
 #include "base/buf.h"
 #include "base/str.h"
+#include <cjson/cJSON.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* The checksum as its standard writes it, a bit at a time. */
 static inline uint32_t aws_crc(tp_str s)
@@ -43,8 +45,8 @@ static inline void aws_other_headers(buf *b)
  *  "flip": at} : the byte there (from the end if negative) is damaged. */
 static inline void aws_message(buf *out, const cJSON *m)
 {
-    static const char *const kinds[][2] = {{"event", ":event-type"}, {"exception", ":exception-type"},
-                                           {"error", ":error-code"}};
+    static const char *const kinds[][2] = {
+        {"event", ":event-type"}, {"exception", ":exception-type"}, {"error", ":error-code"}};
     const cJSON *data = cJSON_GetObjectItemCaseSensitive(m, "data");
     const cJSON *flip = cJSON_GetObjectItemCaseSensitive(m, "flip");
     const cJSON *message = cJSON_GetObjectItemCaseSensitive(m, "message");
@@ -83,7 +85,8 @@ static inline void aws_message(buf *out, const cJSON *m)
 static inline void aws_stream(buf *out, const cJSON *list)
 {
     const cJSON *m;
-    cJSON_ArrayForEach(m, list) {
+    cJSON_ArrayForEach(m, list)
+    {
         if (cJSON_IsNumber(m))
             out->len -= TP_MIN((size_t)m->valuedouble, out->len);
         else

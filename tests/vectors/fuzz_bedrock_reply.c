@@ -1,15 +1,16 @@
-/* Any reply into bedrock's head, data, end and failed, and rendered by chat. The first byte chooses:
- * 1 the client streams, 2 the payloads come within messages whose checksums are right, 4 it breaks
- * off, 8 a refusal, 16 fed byte by byte, 32 the model is no Claude, 64 the schema is a tool's. */
-#include <stdlib.h>
+/* Any reply into bedrock's head, data, end and failed, and rendered by chat. The first byte
+ * chooses: 1 the client streams, 2 the payloads come within messages whose checksums are right, 4
+ * it breaks off, 8 a refusal, 16 fed byte by byte, 32 the model is no Claude, 64 the schema is a
+ * tool's. */
 #include "aws.h"
 #include "exchange.h"
+#include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const char *const types[] = {"messageStart", "contentBlockStart", "contentBlockDelta",
-                                    "contentBlockStop", "messageStop", "metadata", "unknown",
-                                    "throttlingException"};
+static const char *const types[] = {"messageStart",     "contentBlockStart",  "contentBlockDelta",
+                                    "contentBlockStop", "messageStop",        "metadata",
+                                    "unknown",          "throttlingException"};
 
 static void frame(buf *out, unsigned type, tp_str payload)
 {
@@ -46,8 +47,9 @@ static void no_event_after_the_end(const exchange *x)
             TP_MUST(i + 1 == x->events.events.count);
 }
 
-#define ASK "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"response_format\":{" \
-            "\"type\":\"json_schema\",\"json_schema\":{\"name\":\"f\",\"schema\":{\"type\":\"object\"}}}"
+#define ASK                                                                                        \
+    "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"response_format\":{"  \
+    "\"type\":\"json_schema\",\"json_schema\":{\"name\":\"f\",\"schema\":{\"type\":\"object\"}}}"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -64,18 +66,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     buf_init(&stream, 1u << 26);
     if (how & 2)
         framed(&stream, in);
-    exchange x = {.endpoint = &chat, .provider = &bedrock, .no_relay = 1, .request =
-                  how & 1 ? STR(ASK ",\"stream\":true}") : STR(ASK "}")};
+    exchange x = {.endpoint = &chat,
+                  .provider = &bedrock,
+                  .no_relay = 1,
+                  .request = how & 1 ? STR(ASK ",\"stream\":true}") : STR(ASK "}")};
     if (!(how & 32))
         x.target_model = STR("anthropic.claude-3-7-sonnet-20250219-v1:0");
     if (how & 64)
         x.target_options = STR("{\"structured_output\":\"tool\"}");
-    tp_header headers[] = {{STR("x-amzn-errortype"), in}, {STR("retry-after"), in},
-                           {STR("x-amzn-requestid"), in}};
+    tp_header headers[] = {
+        {STR("x-amzn-errortype"), in}, {STR("retry-after"), in}, {STR("x-amzn-requestid"), in}};
     upstream u = {.status = how & 8 ? 400 + how % 200 : 200,
-                  .type = how & 3 ? STR("application/vnd.amazon.eventstream") : STR("application/json"),
+                  .type =
+                      how & 3 ? STR("application/vnd.amazon.eventstream") : STR("application/json"),
                   .body = how & 2 ? buf_str(&stream) : in,
-                  .headers = {headers, 3, sizeof(tp_header)}, .broken = (how & 4) != 0,
+                  .headers = {headers, 3, sizeof(tp_header)},
+                  .broken = (how & 4) != 0,
                   .feed = how & 16 ? FEED_BYTE : FEED_WHOLE};
     exchange_ready(&x);
     x.start.name = STR("shown");

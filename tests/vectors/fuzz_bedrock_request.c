@@ -1,5 +1,6 @@
 /* Any canonical request into bedrock's build. What it sends must be a JSON object with turns that
- * begin with the user and alternate. The first byte chooses the model and the deployment's options. */
+ * begin with the user and alternate. The first byte chooses the model and the deployment's options.
+ */
 #include "exchange.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -33,16 +34,21 @@ static void check_sent(const exchange *x)
 static void run(tp_str request, uint8_t how, int checked, const vec_plugin *chat,
                 const vec_plugin *bedrock)
 {
-    static const char *const models[] = {
-        "anthropic.claude-3-7-sonnet-20250219-v1:0", "global.anthropic.claude-opus-4-6-v1",
-        "us.anthropic.claude-opus-4-7", "amazon.nova-lite-v1:0", "us.amazon.nova-2-lite-v1:0",
-        "openai.gpt-oss-120b-1:0", "qwen.qwen3-32b-v1:0", "us.meta.llama3-3-70b-instruct-v1:0"};
+    static const char *const models[] = {"anthropic.claude-3-7-sonnet-20250219-v1:0",
+                                         "global.anthropic.claude-opus-4-6-v1",
+                                         "us.anthropic.claude-opus-4-7",
+                                         "amazon.nova-lite-v1:0",
+                                         "us.amazon.nova-2-lite-v1:0",
+                                         "openai.gpt-oss-120b-1:0",
+                                         "qwen.qwen3-32b-v1:0",
+                                         "us.meta.llama3-3-70b-instruct-v1:0"};
     exchange x = {.endpoint = chat, .provider = bedrock, .request = request, .target_max = 4096};
     x.target_model = vec_str(models[how & 7]);
     if (how & 8)
-        x.target_options = STR("{\"unsigned_thoughts\":true,\"prompt_caching\":true,"
-                               "\"structured_output\":\"tool\",\"additional_fields\":[\"seed\"],"
-                               "\"additionalModelRequestFields\":{\"a\":1},\"guardrailConfig\":{}}");
+        x.target_options =
+            STR("{\"unsigned_thoughts\":true,\"prompt_caching\":true,"
+                "\"structured_output\":\"tool\",\"additional_fields\":[\"seed\"],"
+                "\"additionalModelRequestFields\":{\"a\":1},\"guardrailConfig\":{}}");
     exchange_ready(&x);
     tp_status st = TP_OK;
     if (checked)

@@ -1,9 +1,9 @@
 /* Any bytes as an AWS event stream. The first byte chooses: 1 the checksums are made right, so that
  * what lies behind them is reached. What is read lies within the input; every cut of a message is
  * incomplete, not wrong; and the checksum is that of its standard. */
-#include <stdlib.h>
 #include "../../plugins/common/eventstream.h"
 #include "aws.h"
+#include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -36,8 +36,8 @@ static int is_region(tp_str s)
     return s.len >= 1 && s.len <= 32;
 }
 
-/* https://bedrock-runtime.us-east-1.amazonaws.com, bedrock-runtime-fips.<region>, and the endpoint of
- * a private link: what stands after the first label that begins so. */
+/* https://bedrock-runtime.us-east-1.amazonaws.com, bedrock-runtime-fips.<region>, and the endpoint
+ * of a private link: what stands after the first label that begins so. */
 static tp_str region_in(tp_str url)
 {
     for (; url.len; url.ptr++, url.len--) {

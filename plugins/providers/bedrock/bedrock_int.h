@@ -19,20 +19,30 @@ tp_status bedrock_create(const tp_host *h, tp_call *c, tp_doc options, tp_instan
 void bedrock_destroy(tp_instance *in);
 
 /* ---- What is known of a model by its id (model.c). */
-enum { FAMILY_OTHER, FAMILY_CLAUDE, FAMILY_NOVA, FAMILY_OPENAI, FAMILY_QWEN, FAMILY_MISTRAL,
-       FAMILY_LLAMA, FAMILY_COHERE };
+enum {
+    FAMILY_OTHER,
+    FAMILY_CLAUDE,
+    FAMILY_NOVA,
+    FAMILY_OPENAI,
+    FAMILY_QWEN,
+    FAMILY_MISTRAL,
+    FAMILY_LLAMA,
+    FAMILY_COHERE
+};
 /* How a model is asked to think, in additionalModelRequestFields. */
-enum { REASONING_NONE, /* there is no way that is known */
-       REASONING_BUDGET,   /* thinking {type enabled, budget_tokens} */
-       REASONING_ADAPTIVE, /* thinking {type adaptive}, output_config {effort} */
-       REASONING_NOVA,     /* reasoningConfig {type enabled, maxReasoningEffort} */
-       REASONING_EFFORT,   /* reasoning_effort */
-       REASONING_CONFIG }; /* reasoning_config: a word */
+enum {
+    REASONING_NONE,     /* there is no way that is known */
+    REASONING_BUDGET,   /* thinking {type enabled, budget_tokens} */
+    REASONING_ADAPTIVE, /* thinking {type adaptive}, output_config {effort} */
+    REASONING_NOVA,     /* reasoningConfig {type enabled, maxReasoningEffort} */
+    REASONING_EFFORT,   /* reasoning_effort */
+    REASONING_CONFIG
+}; /* reasoning_config: a word */
 enum { STRUCTURED_NATIVE, STRUCTURED_TOOL };
 
 typedef struct traits {
     int32_t family;
-    int32_t version;   /* Claude's and Nova's: 100 * major + minor; 0: not known */
+    int32_t version; /* Claude's and Nova's: 100 * major + minor; 0: not known */
     int32_t reasoning, structured;
     int cache, unsigned_thoughts;
 } traits;
@@ -73,8 +83,8 @@ typedef struct reading { /* of one document */
 void bedrock_whole(reading *x);
 void bedrock_usage(reading *x, uint32_t usage);
 void bedrock_stop(reading *x, uint32_t word, uint32_t fields); /* stopReason */
-void bedrock_extra(reading *x, uint32_t object); /* trace, serviceTier */
-void bedrock_complete(reading *x);               /* END, or why there is none */
+void bedrock_extra(reading *x, uint32_t object);               /* trace, serviceTier */
+void bedrock_complete(reading *x);                             /* END, or why there is none */
 void bedrock_text(reading *x, uint32_t item, tp_str text);
 void bedrock_citation(reading *x, uint32_t item, uint32_t citation);
 void bedrock_sealed(reading *x, tp_str base64);
@@ -103,13 +113,13 @@ typedef struct plan {
     int64_t budget, max_tokens;
     tp_str effort; /* in the model's own words; empty: none */
     /* messages.c */
-    int32_t role;       /* of the message that is open, or 0 */
+    int32_t role; /* of the message that is open, or 0 */
     int any_message, in_result, in_system, turn_has_text, turn_has_document;
-    uint32_t blocks;    /* written into the tool result or system */
+    uint32_t blocks; /* written into the tool result or system */
     uint32_t waiting_cache;
     uint64_t names[MOST_DOCUMENTS]; /* hashes of the documents' names */
     uint32_t name_count;
-    uint32_t last_text;      /* the last text of a final assistant message, to be trimmed */
+    uint32_t last_text; /* the last text of a final assistant message, to be trimmed */
     /* tools.c */
     chat_format format;
     chat_choice choice;
@@ -143,7 +153,8 @@ void bedrock_reasoning(plan *p); /* decides; before all that depends on it */
 void bedrock_sampling(plan *p);  /* inferenceConfig */
 void bedrock_extras(plan *p);    /* additionalModelRequestFields */
 void bedrock_output(plan *p);    /* outputConfig */
-/* The schema as this API takes it, as JSON text in the call's memory; what had to go is reported. */
+/* The schema as this API takes it, as JSON text in the call's memory; what had to go is reported.
+ */
 tp_str bedrock_schema(plan *p, uint32_t schema, const char *place);
 static inline int bedrock_blank(tp_str s) /* nothing but white space, spelled plainly or escaped */
 {

@@ -118,7 +118,8 @@ static void put_metadata(plan *p)
         int is_text = span_kind(p->r.d, m.value) == TP_STRING;
         if (!is_text || !key.len || n == MOST || !fits_metadata(key) ||
             !fits_metadata(span_text(p->r.h, p->r.c, p->r.d, m.value))) {
-            chat_note(&p->r, TP_DROPPED, SPAN("at most 16 short texts of letters, digits and : _ @ $ # = / + , - ."),
+            chat_note(&p->r, TP_DROPPED,
+                      SPAN("at most 16 short texts of letters, digits and : _ @ $ # = / + , - ."),
                       "metadata.%.*s", (int)(key.len < 64 ? key.len : 64), key.ptr);
             continue;
         }

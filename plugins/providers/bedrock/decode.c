@@ -2,8 +2,14 @@
  * read in whole.c. */
 #include "bedrock_int.h"
 
-enum { KIND_TEXT, KIND_THOUGHT, KIND_CALL, KIND_ANSWER, /* a tool's arguments that are the text */
-       KIND_IMAGE, KIND_SERVER /* a tool that the provider itself calls, its result, and what is new */ };
+enum {
+    KIND_TEXT,
+    KIND_THOUGHT,
+    KIND_CALL,
+    KIND_ANSWER, /* a tool's arguments that are the text */
+    KIND_IMAGE,
+    KIND_SERVER /* a tool that the provider itself calls, its result, and what is new */
+};
 
 static bedrock_block *open_block(bedrock_reply *r, int64_t index, uint8_t kind)
 {
@@ -86,7 +92,10 @@ static void on_start(reading *x)
     } else if (image) {
         tp_str format = string_in(x, image, SPAN("format"));
         bedrock_block *b = open_block(x->r, index, KIND_IMAGE);
-        b->told = span_is(format, "jpeg") ? 1 : span_is(format, "gif") ? 2 : span_is(format, "webp") ? 3 : 0;
+        b->told = span_is(format, "jpeg")   ? 1
+                  : span_is(format, "gif")  ? 2
+                  : span_is(format, "webp") ? 3
+                                            : 0;
     } else if (start && span_filled(&x->d, start)) {
         bedrock_item(x, open_block(x->r, index, KIND_SERVER)->item, 0);
     }
@@ -112,8 +121,8 @@ static void on_thought(reading *x, int64_t index, uint32_t t)
         if (span_is(key, "text"))
             chat_emit_text(&x->o, TP_EV_REASONING, 0, b->item, text);
         else if (span_is(key, "signature"))
-            chat_emit_signature(&x->o, 0, b->item, r->claude ? SPAN("anthropic-claude-v1") : SPAN("bedrock"),
-                                text);
+            chat_emit_signature(&x->o, 0, b->item,
+                                r->claude ? SPAN("anthropic-claude-v1") : SPAN("bedrock"), text);
     }
 }
 
@@ -183,7 +192,8 @@ static void end_block(reading *x, bedrock_block *b)
 
 static void on_block_stop(reading *x)
 {
-    bedrock_block *b = find_block(x->r, index_in(x, x->h->find(&x->d, 0, SPAN("contentBlockIndex"))));
+    bedrock_block *b =
+        find_block(x->r, index_in(x, x->h->find(&x->d, 0, SPAN("contentBlockIndex"))));
     if (b)
         end_block(x, b);
 }
@@ -238,7 +248,8 @@ static tp_status on_event(reading *x, tp_str type)
 static tp_status broken_stream(const tp_host *h, tp_call *c, bedrock_reply *r)
 {
     r->done = 1;
-    return fault_say(h, c, SPAN("The provider's stream is damaged: a length or checksum is wrong."));
+    return fault_say(h, c,
+                     SPAN("The provider's stream is damaged: a length or checksum is wrong."));
 }
 
 static tp_status on_message(const tp_host *h, tp_call *c, const eventstream_message *m)
@@ -267,7 +278,8 @@ static tp_status chunk(const tp_instance *in, tp_call *c, tp_frame *frame)
     tp_status st = TP_OK;
     size_t used = 0;
     while (st == TP_OK && !r->done) {
-        int64_t n = eventstream_read(&in->crc, (tp_str){frame->data.ptr + used, frame->data.len - used}, &m);
+        int64_t n = eventstream_read(&in->crc,
+                                     (tp_str){frame->data.ptr + used, frame->data.len - used}, &m);
         if (n == EVENTSTREAM_BAD)
             st = broken_stream(in->host, c, r);
         if (n <= 0)

@@ -1,5 +1,5 @@
-/* What AWS says of a refusal: a name in a header or in the body, or as the type of an exception in a
- * stream, and a message. */
+/* What AWS says of a refusal: a name in a header or in the body, or as the type of an exception in
+ * a stream, and a message. */
 #include "bedrock_int.h"
 
 /* "ValidationException:http://internal.amazon.com/..." and "com.amazon.coral.service#X" name X. */
@@ -25,7 +25,10 @@ static int any_of(tp_str s, const tp_str *words)
 /* 0: the name says nothing that the status does not. */
 static int32_t code_by_name(tp_str name)
 {
-    static const struct { tp_str name; int32_t code; } table[] = {
+    static const struct {
+        tp_str name;
+        int32_t code;
+    } table[] = {
         {SPAN_INIT("ValidationException"), TP_ERR_INVALID},
         {SPAN_INIT("SerializationException"), TP_ERR_INVALID},
         {SPAN_INIT("AccessDeniedException"), TP_ERR_FORBIDDEN},
@@ -66,20 +69,24 @@ static int32_t code_by_name(tp_str name)
 /* What one name or status covers, told apart by its words. */
 static int32_t code_by_words(tp_str message, int32_t code)
 {
-    static const tp_str length[] = {SPAN_INIT("is too long"), SPAN_INIT("context length"),
-                                    SPAN_INIT("context window"), SPAN_INIT("context limit"),
-                                    SPAN_INIT("too many input tokens"), SPAN_INIT("too many tokens"),
+    static const tp_str length[] = {SPAN_INIT("is too long"),
+                                    SPAN_INIT("context length"),
+                                    SPAN_INIT("context window"),
+                                    SPAN_INIT("context limit"),
+                                    SPAN_INIT("too many input tokens"),
+                                    SPAN_INIT("too many tokens"),
                                     SPAN_INIT("input tokens exceeded"),
                                     SPAN_INIT("exceeds maximum length"),
-                                    SPAN_INIT("exceeds the maximum number of tokens"), {0}};
-    static const tp_str model[] = {SPAN_INIT("model identifier is invalid"),
-                                   SPAN_INIT("on-demand throughput isn"), {0}};
-    static const tp_str filter[] = {SPAN_INIT("blocked by content filter"),
-                                    SPAN_INIT("content filtering policy"), {0}};
-    static const tp_str key[] = {SPAN_INIT("security token"), SPAN_INIT("api key"),
+                                    SPAN_INIT("exceeds the maximum number of tokens"),
+                                    {0}};
+    static const tp_str model[] = {
+        SPAN_INIT("model identifier is invalid"), SPAN_INIT("on-demand throughput isn"), {0}};
+    static const tp_str filter[] = {
+        SPAN_INIT("blocked by content filter"), SPAN_INIT("content filtering policy"), {0}};
+    static const tp_str key[] = {SPAN_INIT("security token"),        SPAN_INIT("api key"),
                                  SPAN_INIT("authentication failed"), SPAN_INIT("signature"),
-                                 SPAN_INIT("authentication token"), SPAN_INIT("bearer token"),
-                                 SPAN_INIT("authorization header"), {0}};
+                                 SPAN_INIT("authentication token"),  SPAN_INIT("bearer token"),
+                                 SPAN_INIT("authorization header"),  {0}};
     if (code == TP_ERR_INVALID)
         return any_of(message, length)   ? TP_ERR_TOO_LONG
                : any_of(message, filter) ? TP_ERR_FILTER
@@ -120,7 +127,8 @@ tp_status bedrock_exception(const tp_host *h, tp_call *c, const eventstream_mess
         fault_read(h, c, &d, 0, &f);
     f.type = plain_name(m->exception_type.len ? m->exception_type : m->error_code);
     if (!f.message.len)
-        f.message = m->error_message.len ? m->error_message
-                                         : SPAN("The provider broke the stream off with an exception.");
+        f.message = m->error_message.len
+                        ? m->error_message
+                        : SPAN("The provider broke the stream off with an exception.");
     return emit(h, c, &f, 0);
 }

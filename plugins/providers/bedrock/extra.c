@@ -30,10 +30,12 @@ static void claude_sampling(plan *p, uint32_t *temperature, uint32_t *top_p)
     int one = number_of(p, *temperature, &v) && v == 1.0;
     if (p->t.version >= 407) {
         if (*temperature)
-            *temperature = one ? 0 : drop(p, SPAN("temperature"), SPAN("this model does not take it"));
+            *temperature =
+                one ? 0 : drop(p, SPAN("temperature"), SPAN("this model does not take it"));
         if (*top_p)
             *top_p = number_of(p, *top_p, &v) && v == 1.0
-                         ? 0 : drop(p, SPAN("top_p"), SPAN("this model does not take it"));
+                         ? 0
+                         : drop(p, SPAN("top_p"), SPAN("this model does not take it"));
         return;
     }
     if (p->think && *temperature && !one)
@@ -55,8 +57,10 @@ static void nova_sampling(plan *p, uint32_t *temperature, uint32_t *top_p)
     if (*top_p)
         *top_p = drop(p, SPAN("top_p"), why);
     if (p->max_tokens >= 0)
-        drop(p, p->r.h->find(p->r.d, 0, SPAN("max_completion_tokens")) ? SPAN("max_completion_tokens")
-                                                                       : SPAN("max_tokens"), why);
+        drop(p,
+             p->r.h->find(p->r.d, 0, SPAN("max_completion_tokens")) ? SPAN("max_completion_tokens")
+                                                                    : SPAN("max_tokens"),
+             why);
     p->max_tokens = -1;
 }
 
@@ -120,7 +124,8 @@ static void put_native_schema(plan *p)
     jo_open(o, SPAN("{"));
     jo_key(o, SPAN("jsonSchema"));
     jo_open(o, SPAN("{"));
-    jo_key_string(o, SPAN("schema"), bedrock_schema(p, f->schema, "response_format.json_schema.schema"));
+    jo_key_string(o, SPAN("schema"),
+                  bedrock_schema(p, f->schema, "response_format.json_schema.schema"));
     if (f->name.len)
         jo_key_string(o, SPAN("name"), f->name);
     if (!bedrock_blank(f->description))
@@ -136,8 +141,10 @@ void bedrock_output(plan *p)
     uint32_t own = chat_take(&p->r, SPAN("outputConfig"));
     int native = p->format.kind == CHAT_FORMAT_SCHEMA && p->format.schema &&
                  p->t.structured == STRUCTURED_NATIVE;
-    if (p->format.kind == CHAT_FORMAT_JSON || (p->format.kind == CHAT_FORMAT_SCHEMA && !p->format.schema))
-        chat_note(&p->r, TP_DROPPED, SPAN("this API has no JSON without a schema; the prompt must ask for it"),
+    if (p->format.kind == CHAT_FORMAT_JSON ||
+        (p->format.kind == CHAT_FORMAT_SCHEMA && !p->format.schema))
+        chat_note(&p->r, TP_DROPPED,
+                  SPAN("this API has no JSON without a schema; the prompt must ask for it"),
                   "response_format");
     if (span_kind(p->r.d, own) != TP_OBJECT)
         own = 0;

@@ -1,5 +1,5 @@
-/* messages and system. The API wants turns that begin with the user and alternate: neighbours of one
- * role are one message, results of tools come first in theirs. */
+/* messages and system. The API wants turns that begin with the user and alternate: neighbours of
+ * one role are one message, results of tools come first in theirs. */
 #include "bedrock_int.h"
 
 static void close_message(plan *p)
@@ -8,7 +8,8 @@ static void close_message(plan *p)
     if (!p->role)
         return;
     if (p->role == CHAT_USER && p->turn_has_document && !p->turn_has_text) {
-        chat_note(&p->r, TP_CHANGED, SPAN("a document needs a text beside it; one was added"), "messages");
+        chat_note(&p->r, TP_CHANGED, SPAN("a document needs a text beside it; one was added"),
+                  "messages");
         bedrock_block_begin(p, CHAT_USER);
         jo_key_string(o, SPAN("text"), SPAN("."));
         bedrock_block_end(p);
@@ -86,19 +87,25 @@ void bedrock_cache_point(plan *p, int32_t role, uint32_t cache_control)
 /* Members of a message that nobody reads are lost: that is said. */
 static void note_members(plan *p, const chat_message *m)
 {
-    static const tp_str known[] = {
-        SPAN_INIT("role"), SPAN_INIT("content"), SPAN_INIT("tool_calls"), SPAN_INIT("function_call"),
-        SPAN_INIT("tool_call_id"), SPAN_INIT("refusal"), SPAN_INIT("reasoning_content"),
-        SPAN_INIT("reasoning"), SPAN_INIT("reasoning_details"), SPAN_INIT("cache_control"),
-        SPAN_INIT("is_error")};
+    static const tp_str known[] = {SPAN_INIT("role"),
+                                   SPAN_INIT("content"),
+                                   SPAN_INIT("tool_calls"),
+                                   SPAN_INIT("function_call"),
+                                   SPAN_INIT("tool_call_id"),
+                                   SPAN_INIT("refusal"),
+                                   SPAN_INIT("reasoning_content"),
+                                   SPAN_INIT("reasoning"),
+                                   SPAN_INIT("reasoning_details"),
+                                   SPAN_INIT("cache_control"),
+                                   SPAN_INIT("is_error")};
     for (members x = members_of(p->r.d, m->at); members_next(&x) && plan_ok(p);) {
         tp_str key = span_text(p->r.h, p->r.c, p->r.d, x.key);
         int found = !span_given(p->r.d, x.value) || (m->role == CHAT_TOOL && span_is(key, "name"));
         for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
             found |= span_eq(known[i], key);
         if (!found)
-            chat_note(&p->r, TP_DROPPED, SPAN("this provider does not take it"), "messages[%u].%.*s",
-                      m->index, (int)(key.len < 64 ? key.len : 64), key.ptr);
+            chat_note(&p->r, TP_DROPPED, SPAN("this provider does not take it"),
+                      "messages[%u].%.*s", m->index, (int)(key.len < 64 ? key.len : 64), key.ptr);
     }
 }
 
@@ -129,7 +136,8 @@ static void put_parts(plan *p, const chat_message *m)
 static void end_of_message(plan *p, const chat_message *m, int32_t role, uint32_t before)
 {
     if (p->waiting_cache)
-        chat_note(&p->r, TP_DROPPED, SPAN("no cache mark may follow a document; put a text after it"),
+        chat_note(&p->r, TP_DROPPED,
+                  SPAN("no cache mark may follow a document; put a text after it"),
                   "messages[%u].cache_control", m->index);
     p->waiting_cache = 0;
     if (p->blocks > before)
@@ -233,7 +241,8 @@ static void put_turn(plan *p, chat_messages *it)
         if (m.role == CHAT_USER)
             put_user(p, &m);
         else if (m.role == CHAT_OTHER_ROLE)
-            chat_refuse(&p->r, TP_E_UNSUPPORTED, SPAN("this API knows user, assistant, tool and system"),
+            chat_refuse(&p->r, TP_E_UNSUPPORTED,
+                        SPAN("this API knows user, assistant, tool and system"),
                         "messages[%u].role", m.index);
     }
 }
@@ -280,7 +289,8 @@ void bedrock_system(plan *p)
     int others = 0;
     p->blocks = 0;
     p->in_system = 1;
-    for (chat_messages it = chat_messages_of(&p->r); plan_ok(p) && chat_next_message(&p->r, &it, &m);) {
+    for (chat_messages it = chat_messages_of(&p->r);
+         plan_ok(p) && chat_next_message(&p->r, &it, &m);) {
         if (m.role != CHAT_SYSTEM) {
             others = 1;
             continue;

@@ -21,12 +21,15 @@ static int flag(const tp_host *h, const tp_target *target, tp_str name, int othe
 
 static int32_t family_of(tp_str id)
 {
-    static const struct { tp_str word; int32_t family; } table[] = {
-        {SPAN_INIT("claude"), FAMILY_CLAUDE},     {SPAN_INIT("anthropic."), FAMILY_CLAUDE},
-        {SPAN_INIT("amazon.nova"), FAMILY_NOVA},  {SPAN_INIT("openai."), FAMILY_OPENAI},
-        {SPAN_INIT("gpt-oss"), FAMILY_OPENAI},    {SPAN_INIT("qwen"), FAMILY_QWEN},
-        {SPAN_INIT("mistral."), FAMILY_MISTRAL},  {SPAN_INIT("meta."), FAMILY_LLAMA},
-        {SPAN_INIT("llama"), FAMILY_LLAMA},       {SPAN_INIT("cohere."), FAMILY_COHERE},
+    static const struct {
+        tp_str word;
+        int32_t family;
+    } table[] = {
+        {SPAN_INIT("claude"), FAMILY_CLAUDE},    {SPAN_INIT("anthropic."), FAMILY_CLAUDE},
+        {SPAN_INIT("amazon.nova"), FAMILY_NOVA}, {SPAN_INIT("openai."), FAMILY_OPENAI},
+        {SPAN_INIT("gpt-oss"), FAMILY_OPENAI},   {SPAN_INIT("qwen"), FAMILY_QWEN},
+        {SPAN_INIT("mistral."), FAMILY_MISTRAL}, {SPAN_INIT("meta."), FAMILY_LLAMA},
+        {SPAN_INIT("llama"), FAMILY_LLAMA},      {SPAN_INIT("cohere."), FAMILY_COHERE},
     };
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
         if (fault_contains(id, table[i].word))
@@ -36,8 +39,8 @@ static int32_t family_of(tp_str id)
 
 static int32_t family_named(tp_str word)
 {
-    static const tp_str words[] = {SPAN_INIT("other"),  SPAN_INIT("claude"),  SPAN_INIT("nova"),
-                                   SPAN_INIT("openai"), SPAN_INIT("qwen"),    SPAN_INIT("mistral"),
+    static const tp_str words[] = {SPAN_INIT("other"),  SPAN_INIT("claude"), SPAN_INIT("nova"),
+                                   SPAN_INIT("openai"), SPAN_INIT("qwen"),   SPAN_INIT("mistral"),
                                    SPAN_INIT("llama"),  SPAN_INIT("cohere")};
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
         if (span_eq(words[i], word))
@@ -95,14 +98,16 @@ static int32_t reasoning_named(tp_str word)
     return -1;
 }
 
-/* Structured output is for Claude from 4.5 on and for the open models; the others are made to call a
- * tool. */
+/* Structured output is for Claude from 4.5 on and for the open models; the others are made to call
+ * a tool. */
 static int32_t structured_of(const traits *t)
 {
     switch (t->family) {
     case FAMILY_CLAUDE:
         return t->version >= 405 ? STRUCTURED_NATIVE : STRUCTURED_TOOL;
-    case FAMILY_NOVA: case FAMILY_LLAMA: case FAMILY_COHERE:
+    case FAMILY_NOVA:
+    case FAMILY_LLAMA:
+    case FAMILY_COHERE:
         return STRUCTURED_TOOL;
     default:
         return STRUCTURED_NATIVE;

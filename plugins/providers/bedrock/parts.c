@@ -67,7 +67,8 @@ static tp_str extension_of(tp_str name)
 static const kind_of_file *file_of(const chat_part *part)
 {
     int any = part->kind == CHAT_PART_FILE || part->kind == CHAT_PART_DOCUMENT;
-    int vague = !part->media_type.len || span_ieq(part->media_type, SPAN("application/octet-stream"));
+    int vague =
+        !part->media_type.len || span_ieq(part->media_type, SPAN("application/octet-stream"));
     tp_str ending = extension_of(part->filename);
     if (!ending.len)
         ending = extension_of(part->url.len ? part->url : part->file_id);
@@ -169,12 +170,18 @@ static void put_source(plan *p, const chat_part *part)
 static const char *content_member(const chat_part *part)
 {
     switch (part->kind) {
-    case CHAT_PART_IMAGE: return ".image_url";
-    case CHAT_PART_VIDEO: return ".video_url";
-    case CHAT_PART_AUDIO: return ".input_audio";
-    case CHAT_PART_DOCUMENT: return ".document_url";
-    case CHAT_PART_FILE: return part->file_id.len && !part->data.len ? ".file.file_id" : ".file";
-    default: return "";
+    case CHAT_PART_IMAGE:
+        return ".image_url";
+    case CHAT_PART_VIDEO:
+        return ".video_url";
+    case CHAT_PART_AUDIO:
+        return ".input_audio";
+    case CHAT_PART_DOCUMENT:
+        return ".document_url";
+    case CHAT_PART_FILE:
+        return part->file_id.len && !part->data.len ? ".file.file_id" : ".file";
+    default:
+        return "";
     }
 }
 
@@ -190,10 +197,12 @@ static int check_source(plan *p, const chat_message *m, const chat_part *part)
     if (part->data.len)
         return 1;
     if (!at.len)
-        refuse(p, TP_E_INPUT, m, part, SPAN("there is no content: send it as a data URL with base64"));
+        refuse(p, TP_E_INPUT, m, part,
+               SPAN("there is no content: send it as a data URL with base64"));
     else if (!is_s3(at))
-        refuse(p, TP_E_UNSUPPORTED, m, part,
-               SPAN("this API fetches nothing but s3:// addresses: send the content as a data URL"));
+        refuse(
+            p, TP_E_UNSUPPORTED, m, part,
+            SPAN("this API fetches nothing but s3:// addresses: send the content as a data URL"));
     return p->r.st == TP_OK;
 }
 
@@ -248,7 +257,8 @@ static void put_text(plan *p, const chat_message *m, const chat_part *part)
     while (part->text == p->last_text && (unsigned char)trimmed.ptr[trimmed.len - 1] <= ' ')
         trimmed.len--;
     if (trimmed.len < text.len) {
-        chat_note(&p->r, TP_CHANGED, SPAN("white space at the end of the assistant's last text is refused"),
+        chat_note(&p->r, TP_CHANGED,
+                  SPAN("white space at the end of the assistant's last text is refused"),
                   "messages[%u].content", m->index);
         jo_string(&p->o, trimmed);
     } else {
@@ -261,12 +271,20 @@ static void put_text(plan *p, const chat_message *m, const chat_part *part)
 /* Blocks of this API's own: {"type": "guardContent", "guardContent": {...}}. */
 static void put_own(plan *p, const chat_message *m, const chat_part *part)
 {
-    static const tp_str own[] = {SPAN_INIT("guardContent"), SPAN_INIT("cachePoint"),
-                                 SPAN_INIT("searchResult"), SPAN_INIT("citationsContent"),
-                                 SPAN_INIT("reasoningContent"), SPAN_INIT("image"),
-                                 SPAN_INIT("document"), SPAN_INIT("video"), SPAN_INIT("audio"),
-                                 SPAN_INIT("json"), SPAN_INIT("toolUse"), SPAN_INIT("toolResult"),
-                                 SPAN_INIT("toolAddition"), SPAN_INIT("toolRemoval")};
+    static const tp_str own[] = {SPAN_INIT("guardContent"),
+                                 SPAN_INIT("cachePoint"),
+                                 SPAN_INIT("searchResult"),
+                                 SPAN_INIT("citationsContent"),
+                                 SPAN_INIT("reasoningContent"),
+                                 SPAN_INIT("image"),
+                                 SPAN_INIT("document"),
+                                 SPAN_INIT("video"),
+                                 SPAN_INIT("audio"),
+                                 SPAN_INIT("json"),
+                                 SPAN_INIT("toolUse"),
+                                 SPAN_INIT("toolResult"),
+                                 SPAN_INIT("toolAddition"),
+                                 SPAN_INIT("toolRemoval")};
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
         uint32_t t = span_eq(part->type, own[i]) ? span_find(p->r.h, p->r.d, part->at, own[i]) : 0;
         if (span_kind(p->r.d, t) != TP_OBJECT)
@@ -282,10 +300,14 @@ static void put_own(plan *p, const chat_message *m, const chat_part *part)
 void bedrock_part(plan *p, const chat_message *m, const chat_part *part)
 {
     switch (part->kind) {
-    case CHAT_PART_TEXT: case CHAT_PART_REFUSAL:
+    case CHAT_PART_TEXT:
+    case CHAT_PART_REFUSAL:
         put_text(p, m, part);
         break;
-    case CHAT_PART_IMAGE: case CHAT_PART_AUDIO: case CHAT_PART_FILE: case CHAT_PART_VIDEO:
+    case CHAT_PART_IMAGE:
+    case CHAT_PART_AUDIO:
+    case CHAT_PART_FILE:
+    case CHAT_PART_VIDEO:
     case CHAT_PART_DOCUMENT:
         put_file(p, m, part);
         break;
@@ -327,7 +349,8 @@ int bedrock_name_fits(tp_str name)
 {
     for (size_t i = 0; i < name.len; i++) {
         char c = name.ptr[i];
-        if (!((c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') || c == '_' || c == '-'))
+        if (!((c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') || c == '_' ||
+              c == '-'))
             return 0;
     }
     return name.len >= 1 && name.len <= 64;

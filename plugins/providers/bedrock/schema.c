@@ -1,12 +1,12 @@
-/* A JSON Schema as structured output and strict tools take it: objects are closed, and keywords that
- * bound numbers, strings and arrays are refused. */
+/* A JSON Schema as structured output and strict tools take it: objects are closed, and keywords
+ * that bound numbers, strings and arrays are refused. */
 #include "bedrock_int.h"
 
 static const tp_str refused[] = {
-    SPAN_INIT("minimum"), SPAN_INIT("maximum"), SPAN_INIT("exclusiveMinimum"),
-    SPAN_INIT("exclusiveMaximum"), SPAN_INIT("multipleOf"), SPAN_INIT("minLength"),
-    SPAN_INIT("maxLength"), SPAN_INIT("minItems"), SPAN_INIT("maxItems"), SPAN_INIT("uniqueItems"),
-    SPAN_INIT("minProperties"), SPAN_INIT("maxProperties")};
+    SPAN_INIT("minimum"),          SPAN_INIT("maximum"),       SPAN_INIT("exclusiveMinimum"),
+    SPAN_INIT("exclusiveMaximum"), SPAN_INIT("multipleOf"),    SPAN_INIT("minLength"),
+    SPAN_INIT("maxLength"),        SPAN_INIT("minItems"),      SPAN_INIT("maxItems"),
+    SPAN_INIT("uniqueItems"),      SPAN_INIT("minProperties"), SPAN_INIT("maxProperties")};
 enum { REFUSED = sizeof(refused) / sizeof(refused[0]) };
 
 typedef struct writer {
@@ -88,10 +88,10 @@ static void put_schemas(writer *w, uint32_t t, int by_name)
 
 static void put_member(writer *w, tp_str key, uint32_t t)
 {
-    static const tp_str maps[] = {SPAN_INIT("properties"), SPAN_INIT("$defs"), SPAN_INIT("definitions"),
-                                  {0}};
-    static const tp_str lists[] = {SPAN_INIT("anyOf"), SPAN_INIT("oneOf"), SPAN_INIT("allOf"),
-                                   SPAN_INIT("prefixItems"), {0}};
+    static const tp_str maps[] = {
+        SPAN_INIT("properties"), SPAN_INIT("$defs"), SPAN_INIT("definitions"), {0}};
+    static const tp_str lists[] = {
+        SPAN_INIT("anyOf"), SPAN_INIT("oneOf"), SPAN_INIT("allOf"), SPAN_INIT("prefixItems"), {0}};
     const tp_doc *d = w->p->r.d;
     if (is_one_of(key, maps) && span_kind(d, t) == TP_OBJECT)
         put_schemas(w, t, 1);
@@ -134,7 +134,8 @@ static void put_schema(writer *w, uint32_t t)
     if (object && !closed) {
         note(w, REFUSED, TP_CHANGED, SPAN("additionalProperties"),
              SPAN("objects are closed in this API's schemas"));
-        put(w, any ? SPAN(",\"additionalProperties\":false") : SPAN("\"additionalProperties\":false"));
+        put(w,
+            any ? SPAN(",\"additionalProperties\":false") : SPAN("\"additionalProperties\":false"));
     }
     put(w, SPAN("}"));
 }

@@ -1,9 +1,10 @@
-/* Thinking: how much of it is asked for, and thoughts of earlier turns, which Claude takes back with
- * their proof alone. */
+/* Thinking: how much of it is asked for, and thoughts of earlier turns, which Claude takes back
+ * with their proof alone. */
 #include "bedrock_int.h"
 
 enum { LEAST_BUDGET = 1024, ROOM = 4096 /* most that is kept back for the answer */ };
-static const tp_str claude_format = SPAN_INIT("anthropic-claude-v1"), own_format = SPAN_INIT("bedrock");
+static const tp_str claude_format = SPAN_INIT("anthropic-claude-v1"),
+                    own_format = SPAN_INIT("bedrock");
 
 /* ---- What is asked for. */
 static tp_str asked_by(plan *p)
@@ -32,12 +33,14 @@ static void other_effort(plan *p, tp_str to)
 /* A word for a count of tokens. */
 static tp_str effort_of(int64_t budget)
 {
-    return budget < 0 ? SPAN("medium") : budget <= 2048 ? SPAN("low")
-           : budget <= 8192 ? SPAN("medium") : SPAN("high");
+    return budget < 0       ? SPAN("medium")
+           : budget <= 2048 ? SPAN("low")
+           : budget <= 8192 ? SPAN("medium")
+                            : SPAN("high");
 }
 
-/* A turn in the middle of its calls, whose thought did not come back: Claude with a budget refuses to
- * think on. */
+/* A turn in the middle of its calls, whose thought did not come back: Claude with a budget refuses
+ * to think on. */
 static int lost_thought(plan *p)
 {
     chat_message m;
@@ -114,8 +117,8 @@ void bedrock_reasoning(plan *p)
 {
     p->thinking = chat_take_thinking(&p->r);
     p->thinking_word = asked_by(p);
-    p->thinking_said = span_is(p->thinking_word, "thinking")
-                           ? p->r.h->find(p->r.d, 0, p->thinking_word) : 0;
+    p->thinking_said =
+        span_is(p->thinking_word, "thinking") ? p->r.h->find(p->r.d, 0, p->thinking_word) : 0;
     p->max_tokens = chat_max_tokens(&p->r);
     p->think = p->thinking.wanted > 0;
     p->effort = p->thinking.effort;
@@ -127,10 +130,12 @@ void bedrock_reasoning(plan *p)
     if (!p->think)
         return;
     switch (p->t.reasoning) {
-    case REASONING_BUDGET: case REASONING_ADAPTIVE:
+    case REASONING_BUDGET:
+    case REASONING_ADAPTIVE:
         plan_claude(p);
         break;
-    case REASONING_NOVA: case REASONING_EFFORT:
+    case REASONING_NOVA:
+    case REASONING_EFFORT:
         plan_words(p, 1);
         break;
     case REASONING_CONFIG:
@@ -232,8 +237,8 @@ static int next_thought(plan *p, chat_details *it, thought *out)
     chat_detail d;
     if (!chat_next_detail(&p->r, it, &d))
         return 0;
-    *out = (thought){.first = d, .count = 1, .texts = d.text != 0, .signature = d.signature,
-                     .format = d.format};
+    *out = (thought){
+        .first = d, .count = 1, .texts = d.text != 0, .signature = d.signature, .format = d.format};
     int64_t index = index_of(p, &d);
     if (d.sealed || d.data.len || index < 0)
         return 1;
@@ -263,7 +268,8 @@ static void put_pieces(plan *p, const thought *x)
     jo_put(&p->o, SPAN("\""));
 }
 
-/* How many signatures stand without a text of their own: one of them belongs to reasoning_content. */
+/* How many signatures stand without a text of their own: one of them belongs to reasoning_content.
+ */
 static uint32_t bare_proofs(plan *p, const chat_message *m)
 {
     thought x;
@@ -303,7 +309,8 @@ static int put_detail(plan *p, const chat_message *m, const thought *x, int bare
     int own_text = x->signature.len && !x->texts && bare == 1 && m->reasoning;
     if (!own_text && (!x->texts || (!x->signature.len && !p->t.unsigned_thoughts))) {
         if (x->texts || x->signature.len)
-            chat_note(&p->r, TP_DROPPED, SPAN("a thought is taken back with its text and its proof alone"),
+            chat_note(&p->r, TP_DROPPED,
+                      SPAN("a thought is taken back with its text and its proof alone"),
                       "messages[%u].reasoning_details[%u]", m->index, d->index);
         return 0;
     }

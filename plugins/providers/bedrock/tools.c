@@ -46,7 +46,8 @@ static void put_input(plan *p, tp_str schema, int typed)
         jo_put(o, schema);
     } else {
         tp_str rest = span_trim((tp_str){schema.ptr + 1, schema.len - 2});
-        jo_put(o, rest.len ? SPAN("{\"type\":\"object\",") : SPAN("{\"type\":\"object\",\"properties\":{}"));
+        jo_put(o, rest.len ? SPAN("{\"type\":\"object\",")
+                           : SPAN("{\"type\":\"object\",\"properties\":{}"));
         jo_put(o, rest);
         jo_put(o, SPAN("}"));
     }
@@ -84,8 +85,10 @@ static void put_function(listing *l, const chat_tool *tool)
         int strict = tool->strict > 0 && p->t.structured == STRUCTURED_NATIVE;
         int typed = p->r.h->find(p->r.d, tool->parameters, SPAN("type")) != 0;
         snprintf(place, sizeof(place), "tools[%u].function.parameters", tool->index);
-        put_input(p, strict ? bedrock_schema(p, tool->parameters, place)
-                            : span_raw(p->r.d, tool->parameters), typed);
+        put_input(p,
+                  strict ? bedrock_schema(p, tool->parameters, place)
+                         : span_raw(p->r.d, tool->parameters),
+                  typed);
     }
     put_strict(p, tool);
     jo_close(o, SPAN("}"));
@@ -114,11 +117,12 @@ static int is_allowed(plan *p, tp_str name)
     return 0;
 }
 
-/* {"type": "systemTool", "systemTool": {"name"}}: tools of the model's maker. Claude's own go another
- * way (extra.c). */
+/* {"type": "systemTool", "systemTool": {"name"}}: tools of the model's maker. Claude's own go
+ * another way (extra.c). */
 static void put_own(listing *l, const chat_tool *tool)
 {
-    static const tp_str own[] = {SPAN_INIT("systemTool"), SPAN_INIT("toolSpec"), SPAN_INIT("cachePoint")};
+    static const tp_str own[] = {SPAN_INIT("systemTool"), SPAN_INIT("toolSpec"),
+                                 SPAN_INIT("cachePoint")};
     plan *p = l->p;
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
         uint32_t t = span_find(p->r.h, p->r.d, tool->at, own[i]);
@@ -130,7 +134,8 @@ static void put_own(listing *l, const chat_tool *tool)
         return;
     }
     if (p->t.family != FAMILY_CLAUDE || span_is(tool->type, "custom"))
-        chat_note(&p->r, TP_DROPPED, SPAN("this API has no tool of this type"), "tools[%u]", tool->index);
+        chat_note(&p->r, TP_DROPPED, SPAN("this API has no tool of this type"), "tools[%u]",
+                  tool->index);
 }
 
 static int name_taken(plan *p, tp_str name)
@@ -158,8 +163,9 @@ static void put_answer_tool(listing *l)
     r->json_len = (uint8_t)n;
     begin_spec(l, (tp_str){r->json_name, n});
     jo_key_string(&p->o, SPAN("description"),
-                  !bedrock_blank(p->format.description) ? p->format.description
-                                                        : SPAN("Give your answer by calling this tool."));
+                  !bedrock_blank(p->format.description)
+                      ? p->format.description
+                      : SPAN("Give your answer by calling this tool."));
     put_input(p, span_raw(p->r.d, p->format.schema),
               p->r.h->find(p->r.d, p->format.schema, SPAN("type")) != 0);
     jo_close(&p->o, SPAN("}"));
@@ -190,8 +196,8 @@ static void put_history(listing *l)
         jo_close(&p->o, SPAN("}"));
         end(l);
     }
-    chat_note(&p->r, TP_CHANGED, SPAN("calls in the history need their tools; they were added by name"),
-              "tools");
+    chat_note(&p->r, TP_CHANGED,
+              SPAN("calls in the history need their tools; they were added by name"), "tools");
 }
 
 /* 1: the model must call one; name: this one. */
@@ -202,7 +208,8 @@ static int forced(plan *p, tp_str *name)
     int must = k->kind == CHAT_CHOICE_REQUIRED || k->kind == CHAT_CHOICE_NAMED ||
                (k->kind == CHAT_CHOICE_ALLOWED && k->required);
     if (must && p->think && p->t.family == FAMILY_CLAUDE) {
-        chat_note(&p->r, TP_CHANGED, SPAN("a model that thinks cannot be forced to call"), "tool_choice");
+        chat_note(&p->r, TP_CHANGED, SPAN("a model that thinks cannot be forced to call"),
+                  "tool_choice");
         return 0;
     }
     return must;
@@ -213,7 +220,8 @@ static void put_choice(plan *p, uint32_t others)
     json_out *o = &p->o;
     tp_str name;
     int must = forced(p, &name), answer = p->reply->json_len != 0;
-    if (!must && !answer && p->choice.kind != CHAT_CHOICE_AUTO && p->choice.kind != CHAT_CHOICE_ALLOWED)
+    if (!must && !answer && p->choice.kind != CHAT_CHOICE_AUTO &&
+        p->choice.kind != CHAT_CHOICE_ALLOWED)
         return;
     if (answer && p->think && p->t.family == FAMILY_CLAUDE)
         return; /* cannot be forced; its description asks for it */
@@ -240,7 +248,8 @@ static int wants_tools(plan *p)
     if (p->choice.kind != CHAT_CHOICE_NONE)
         return 1;
     if (p->has_history)
-        chat_note(&p->r, TP_CHANGED, SPAN("calls in the history need their tools: the model may call one"),
+        chat_note(&p->r, TP_CHANGED,
+                  SPAN("calls in the history need their tools: the model may call one"),
                   "tool_choice");
     return p->has_history;
 }
@@ -260,7 +269,8 @@ void bedrock_tools(plan *p)
             put_cache(&l, tool.is_function && is_allowed(p, tool.name) ? tool.cache_control : 0);
         }
     uint32_t others = l.written;
-    if (p->format.kind == CHAT_FORMAT_SCHEMA && p->format.schema && p->t.structured == STRUCTURED_TOOL)
+    if (p->format.kind == CHAT_FORMAT_SCHEMA && p->format.schema &&
+        p->t.structured == STRUCTURED_TOOL)
         put_answer_tool(&l);
     if (!l.written && p->has_history)
         put_history(&l);

@@ -49,10 +49,14 @@ void bedrock_citation(reading *x, uint32_t item, uint32_t citation)
     e.raw = span_raw(&x->d, citation);
     if (url) {
         tp_str parts[] = {SPAN("{\"type\":\"url_citation\",\"url_citation\":{\"url\":"),
-                          span_raw(&x->d, url), SPAN(",\"title\":"),
-                          title ? span_raw(&x->d, title) : SPAN("\"\""), SPAN(",\"start_index\":"),
-                          span_of_int(x->r->block_from, from), SPAN(",\"end_index\":"),
-                          span_of_int(x->r->chars, to), SPAN("}}")};
+                          span_raw(&x->d, url),
+                          SPAN(",\"title\":"),
+                          title ? span_raw(&x->d, title) : SPAN("\"\""),
+                          SPAN(",\"start_index\":"),
+                          span_of_int(x->r->block_from, from),
+                          SPAN(",\"end_index\":"),
+                          span_of_int(x->r->chars, to),
+                          SPAN("}}")};
         size_t n = 0;
         for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
             n += parts[i].len;
@@ -73,8 +77,12 @@ void bedrock_citation(reading *x, uint32_t item, uint32_t citation)
 
 static int base64_value(char c)
 {
-    return c >= 'A' && c <= 'Z' ? c - 'A' : c >= 'a' && c <= 'z' ? c - 'a' + 26
-           : c >= '0' && c <= '9' ? c - '0' + 52 : c == '+' ? 62 : c == '/' ? 63 : -1;
+    return c >= 'A' && c <= 'Z'   ? c - 'A'
+           : c >= 'a' && c <= 'z' ? c - 'a' + 26
+           : c >= '0' && c <= '9' ? c - '0' + 52
+           : c == '+'             ? 62
+           : c == '/'             ? 63
+                                  : -1;
 }
 
 tp_str bedrock_text_of_blob(const tp_host *h, tp_call *c, tp_str base64)
@@ -102,8 +110,8 @@ tp_str bedrock_text_of_blob(const tp_host *h, tp_call *c, tp_str base64)
     return (tp_str){text, n};
 }
 
-/* A sealed thought. Claude's is the same text on every platform: it goes by that name, so that it can
- * be sent on to any of them. */
+/* A sealed thought. Claude's is the same text on every platform: it goes by that name, so that it
+ * can be sent on to any of them. */
 void bedrock_sealed(reading *x, tp_str base64)
 {
     bedrock_reply *r = x->r;
@@ -166,7 +174,8 @@ static int32_t finish_of(const bedrock_reply *r, tp_str word)
 void bedrock_stop(reading *x, uint32_t word_at, uint32_t fields)
 {
     bedrock_reply *r = x->r;
-    tp_str word = span_kind(&x->d, word_at) == TP_STRING ? span_text(x->h, x->c, &x->d, word_at) : SPAN_NONE;
+    tp_str word =
+        span_kind(&x->d, word_at) == TP_STRING ? span_text(x->h, x->c, &x->d, word_at) : SPAN_NONE;
     if (r->stopped)
         return;
     r->stopped = 1;
@@ -210,8 +219,10 @@ void bedrock_usage(reading *x, uint32_t usage)
     int64_t prompt = count_in(x, usage, SPAN("inputTokens"), SPAN_NONE);
     int64_t completion = count_in(x, usage, SPAN("outputTokens"), SPAN_NONE);
     int64_t total = count_in(x, usage, SPAN("totalTokens"), SPAN_NONE);
-    int64_t read = count_in(x, usage, SPAN("cacheReadInputTokens"), SPAN("cacheReadInputTokenCount"));
-    int64_t write = count_in(x, usage, SPAN("cacheWriteInputTokens"), SPAN("cacheWriteInputTokenCount"));
+    int64_t read =
+        count_in(x, usage, SPAN("cacheReadInputTokens"), SPAN("cacheReadInputTokenCount"));
+    int64_t write =
+        count_in(x, usage, SPAN("cacheWriteInputTokens"), SPAN("cacheWriteInputTokenCount"));
     if (read + write > 0 && total == prompt + completion && prompt >= read + write)
         prompt -= read + write;
     if (read)
@@ -261,7 +272,7 @@ static void whole_call(reading *x, uint32_t use)
     bedrock_reply *r = x->r;
     tp_str name = string_in(x, use, SPAN("name"));
     uint32_t input = x->h->find(&x->d, use, SPAN("input"));
-    tp_str arguments = span_kind(&x->d, input) == TP_OBJECT ? span_raw(&x->d, input)
+    tp_str arguments = span_kind(&x->d, input) == TP_OBJECT   ? span_raw(&x->d, input)
                        : span_kind(&x->d, input) == TP_STRING ? span_text(x->h, x->c, &x->d, input)
                                                               : SPAN("{}");
     uint32_t item = r->items++;
@@ -299,8 +310,10 @@ static void whole_citations(reading *x, uint32_t t)
     uint32_t content = kind_in(x, t, SPAN("content"), TP_ARRAY);
     uint32_t citations = kind_in(x, t, SPAN("citations"), TP_ARRAY);
     x->r->block_from = x->r->chars;
-    for (uint32_t k = content + 1; content && k < x->d.tokens[content].next; k = x->d.tokens[k].next)
-        bedrock_text(x, item, span_kind(&x->d, k) == TP_OBJECT ? string_in(x, k, SPAN("text")) : SPAN_NONE);
+    for (uint32_t k = content + 1; content && k < x->d.tokens[content].next;
+         k = x->d.tokens[k].next)
+        bedrock_text(x, item,
+                     span_kind(&x->d, k) == TP_OBJECT ? string_in(x, k, SPAN("text")) : SPAN_NONE);
     for (uint32_t k = citations + 1; citations && k < x->d.tokens[citations].next;
          k = x->d.tokens[k].next)
         bedrock_citation(x, item, k);
@@ -340,10 +353,11 @@ void bedrock_whole(reading *x)
     if (!output && !stop) {
         x->r->done = 1;
         if (x->o.st == TP_OK)
-            x->o.st = x->d.tokens[0].kind == TP_OBJECT &&
-                              (x->h->find(&x->d, 0, SPAN("message")) || x->h->find(&x->d, 0, SPAN("Message")))
-                          ? fault_in(x->h, x->c, &x->d, 0)
-                          : fault_say(x->h, x->c, SPAN("The provider's reply is not one of Converse."));
+            x->o.st =
+                x->d.tokens[0].kind == TP_OBJECT && (x->h->find(&x->d, 0, SPAN("message")) ||
+                                                     x->h->find(&x->d, 0, SPAN("Message")))
+                    ? fault_in(x->h, x->c, &x->d, 0)
+                    : fault_say(x->h, x->c, SPAN("The provider's reply is not one of Converse."));
         return;
     }
     for (uint32_t t = content + 1; content && t < x->d.tokens[content].next && x->o.st == TP_OK;
