@@ -30,4 +30,15 @@ export type GoogleRequest = {
 type Sampling = { temperature?: number; top_p?: number; top_k?: number };
 export type AnthropicRequest = Anthropic.Messages.MessageCreateParams & Sampling;
 export type AnthropicBetaRequest = Anthropic.Beta.Messages.MessageCreateParams & Sampling;
-export type MistralRequest = Omit<ChatCompletionRequest$Outbound, "stream"> & { stream?: boolean };
+
+// What the SDK writes has its defaults filled in; who leaves them out means them.
+// Sound as an object is OpenAI's way, which the API takes as well (recorded).
+type Sound = { data: string; format: string };
+type Defaulted = "stream" | "index" | "strict" | "closed" | "prefix";
+export type Filled<T> = unknown extends T ? T
+  : T extends (infer U)[] ? Filled<U>[]
+  : T extends object ? { [K in keyof T as K extends Defaulted ? never : K]:
+        Filled<T[K]> | (K extends "input_audio" ? Sound : never) } &
+      { [K in keyof T as K extends Defaulted ? K : never]?: Filled<T[K]> }
+  : T;
+export type MistralRequest = Filled<ChatCompletionRequest$Outbound>;

@@ -40,6 +40,8 @@ def canonical_message(message):
 def to_canonical(request, meta):
     body = json.loads(json.dumps(request))
     body["messages"] = [canonical_message(m) for m in body["messages"]]
+    for tool in body.get("tools") or []:
+        tool.setdefault("type", "function")
     if "random_seed" in body:
         body["seed"] = body.pop("random_seed")
     if body.get("tool_choice") == "any":
