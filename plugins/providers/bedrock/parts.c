@@ -268,9 +268,39 @@ static void put_text(plan *p, const chat_message *m, const chat_part *part)
     p->turn_has_text |= !p->in_result;
 }
 
+/* {"type": "document", "document": {"id", "data"}}: a text that may be cited; data is a string or an
+ * object. 0: it is no such. */
+static int put_text_document(plan *p, const chat_message *m, const chat_part *part)
+{
+    json_out *o = &p->o;
+    uint32_t t = span_find(p->r.h, p->r.d, part->at, SPAN("document"));
+    uint32_t data = span_kind(p->r.d, t) == TP_OBJECT ? p->r.h->find(p->r.d, t, SPAN("data")) : 0;
+    if (!span_is(part->type, "document") || !span_given(p->r.d, data) || p->in_system)
+        return 0;
+    bedrock_block_begin(p, m->role);
+    jo_key(o, SPAN("document"));
+    jo_open(o, SPAN("{"));
+    jo_key_string(o, SPAN("format"), SPAN("txt"));
+    put_name(p, span_member(p->r.h, p->r.c, p->r.d, t, SPAN("id")));
+    jo_key(o, SPAN("source"));
+    jo_open(o, SPAN("{"));
+    jo_key(o, SPAN("text"));
+    if (span_kind(p->r.d, data) == TP_STRING)
+        jo_token(o, p->r.d, data);
+    else
+        jo_string(o, span_raw(p->r.d, data));
+    jo_close(o, SPAN("}"));
+    jo_close(o, SPAN("}"));
+    bedrock_block_end(p);
+    p->turn_has_document |= !p->in_result;
+    return 1;
+}
+
 /* Blocks of this API's own: {"type": "guardContent", "guardContent": {...}}. */
 static void put_own(plan *p, const chat_message *m, const chat_part *part)
 {
+    if (put_text_document(p, m, part))
+        return;
     static const tp_str own[] = {SPAN_INIT("guardContent"),
                                  SPAN_INIT("cachePoint"),
                                  SPAN_INIT("searchResult"),
