@@ -152,6 +152,11 @@ static void decode_call(google_frame *f, google_choice *k, const part *p)
     tp_str id = span_member(f->o.h, f->o.c, f->d, p->call, SPAN("id"));
     tp_str name = span_member(f->o.h, f->o.c, f->d, p->call, SPAN("name"));
     uint32_t args = span_find(f->o.h, f->d, p->call, SPAN("args"));
+    if (span_given(f->d, span_find(f->o.h, f->d, p->call, SPAN("partialArgs"))) ||
+        span_true(f->d, span_find(f->o.h, f->d, p->call, SPAN("willContinue")))) {
+        say(f, SPAN("The provider sent a tool call in pieces, which was not asked for."));
+        return;
+    }
     if (!name.len) {
         if (!id.len && !span_given(f->d, args) && !p->proof)
             return; /* the empty end of a call that was streamed */

@@ -202,6 +202,27 @@ static tp_str mode_of(const chat_choice *k)
     }
 }
 
+/* Google's own functionCallingConfig, but for arguments in pieces: a call is read as a whole. */
+static void put_calling(google_body *b, tp_str key, google_value own)
+{
+    json_out *o = &b->o;
+    if (own.d->tokens[own.t].kind != TP_OBJECT) {
+        jo_key_token(o, key, own.d, own.t);
+        return;
+    }
+    jo_key(o, key);
+    jo_open(o, SPAN("{"));
+    for (members m = members_of(own.d, own.t); members_next(&m);) {
+        tp_str name = span_inner(own.d, m.key);
+        if (!google_same_name(name, SPAN("streamFunctionCallArguments")))
+            jo_key_token(o, name, own.d, m.value);
+        else if (span_true(own.d, m.value))
+            chat_note(&b->r, TP_DROPPED, SPAN("calls come as a whole"),
+                      "tool_config.function_calling_config.stream_function_call_arguments");
+    }
+    jo_close(o, SPAN("}"));
+}
+
 /* Members of Google's own toolConfig that are not said otherwise. */
 static void put_rest(google_body *b, google_value own, int has_calling, int *has_server)
 {
@@ -209,8 +230,10 @@ static void put_rest(google_body *b, google_value own, int has_calling, int *has
         return;
     for (members m = members_of(own.d, own.t); members_next(&m);) {
         tp_str key = span_inner(own.d, m.key);
-        if (has_calling && google_same_name(key, SPAN("functionCallingConfig"))) {
-            if (own.d == b->r.d)
+        if (google_same_name(key, SPAN("functionCallingConfig"))) {
+            if (!has_calling)
+                put_calling(b, key, (google_value){own.d, m.value});
+            else if (own.d == b->r.d)
                 chat_note(&b->r, TP_CHANGED, SPAN("tool_choice takes precedence"), "tool_config");
             continue;
         }
