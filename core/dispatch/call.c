@@ -101,10 +101,12 @@ static tp_event start_event(exchange *x)
     tp_event e = {.size = sizeof(e), .kind = TP_EV_START, .number = x->start_unix_ms / 1000};
     dispatch_name_reply(x);
     e.id = str_make(x->reply_id, x->reply_id_len);
-    if (s && s->reply_model == CONF_MODEL_ASKED)
+    if (s && s->reply_model == CONF_MODEL_ASKED) {
         e.name = x->asked;
-    else if (!x->relay && x->on)
+    } else if (x->on) { /* a provider may decode what it could have passed on */
         e.name = x->served.len ? x->served : x->on->conf->model;
+        e.flags |= x->relay ? TP_EV_KEEP_MODEL : 0;
+    }
     if (s && s->usage_always)
         e.flags |= TP_EV_SHOW_USAGE;
     return e;

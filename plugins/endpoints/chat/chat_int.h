@@ -28,7 +28,8 @@ typedef struct chat_state { /* zeroed by the host at the start of an exchange */
     uint8_t relay;              /* frames are passed on; decoded events are for the records */
     uint8_t done;
     uint8_t has_usage, has_bill;
-    tp_str id, model;           /* kept; model empty: frames keep their own */
+    uint8_t keep_model;         /* frames keep theirs; model is for what is rendered */
+    tp_str id, model;           /* kept */
     tp_str fields;              /* kept: ',"system_fingerprint":"..."' of a stream */
     int64_t created;
     int64_t units[UNITS];

@@ -27,7 +27,7 @@ static void patch(render_call *r, const top *t, int cut_usage)
 {
     splice s = {.host = r->h, .call = r->c, .text = t->doc.text};
     const chat_state *st = r->s;
-    uint32_t id = st->id.len ? t->id : 0, model = st->model.len ? t->model : 0;
+    uint32_t id = st->id.len ? t->id : 0, model = st->keep_model ? 0 : t->model;
     uint32_t usage = cut_usage ? t->usage : 0;
     if (!t->id && st->id.len) {
         size_t at = t->doc.tokens[0].at + 1;

@@ -24,6 +24,7 @@ void chat_note_start(render_call *r, const tp_event *e)
     s->started = 1;
     s->id = kept(r, e->id);
     s->model = kept(r, e->name);
+    s->keep_model = !e->name.len || (e->flags & TP_EV_KEEP_MODEL);
     s->created = e->number;
     if (e->flags & TP_EV_SHOW_USAGE)
         s->show_usage = 1;

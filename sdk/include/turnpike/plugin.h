@@ -169,7 +169,8 @@ enum { TP_ERR_INVALID = 1, TP_ERR_AUTH = 2, TP_ERR_FORBIDDEN = 3, TP_ERR_NOT_FOU
        TP_ERR_TOO_LONG = 5, TP_ERR_RATE = 6, TP_ERR_QUOTA = 7, TP_ERR_OVERLOADED = 8,
        TP_ERR_TIMEOUT = 9, TP_ERR_FILTER = 10, TP_ERR_UPSTREAM = 11 }; /* host: retry or not */
 enum { TP_EV_PREAMBLE = 1,      /* flag: no answer yet in it; held back, so fallback stays open */
-       TP_EV_SHOW_USAGE = 2 };  /* flag of START to render: show usage although nobody asked */
+       TP_EV_SHOW_USAGE = 2,    /* flag of START to render: show usage although nobody asked */
+       TP_EV_KEEP_MODEL = 4 };  /* the same: each FRAME keeps its model; name is for all else */
 
 typedef struct tp_event {
     uint32_t size;
