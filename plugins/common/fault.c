@@ -80,10 +80,10 @@ static void read_sentence(const tp_host *h, tp_call *c, const tp_doc *d, uint32_
     if (kind == TP_OBJECT && depth < 6) {
         if (read_finding(h, c, d, t, e))
             return;
-        inner = h->find(d, t, SPAN("detail"));
-        if (!inner)
-            inner = h->find(d, t, SPAN("message"));
-        if (inner) {
+        static const tp_str holders[] = {SPAN_INIT("detail"), SPAN_INIT("message"), SPAN_INIT("error")};
+        for (size_t i = 0; i < sizeof(holders) / sizeof(holders[0]) && !inner; i++)
+            inner = h->find(d, t, holders[i]);
+        if (span_given(d, inner)) {
             read_sentence(h, c, d, inner, e, depth + 1);
             return;
         }
@@ -185,6 +185,7 @@ static int32_t code_by_words(const fault *e, int64_t status)
                                     SPAN_INIT("too many tokens"), SPAN_INIT("too large for model with"),
                                     SPAN_INIT("exceeds the maximum number of tokens"),
                                     SPAN_INIT("input is too long"), SPAN_INIT("exceed context limit"),
+                                    SPAN_INIT("available context size"), SPAN_INIT("context_size"),
                                     {0}};
     static const tp_str key[] = {SPAN_INIT("incorrect api key"), SPAN_INIT("api key not valid"),
                                  SPAN_INIT("invalid api key"), {0}};

@@ -99,6 +99,7 @@ tp_status openai_emit_start(frame *f)
 choice openai_read_choice(frame *f, uint32_t t)
 {
     choice ch = {.index = 0};
+    uint32_t delta = 0; /* Perplexity's frames have the message so far beside it */
     for (members m = members_of(&f->doc, t); members_next(&m);) {
         tp_str k = span_inner(&f->doc, m.key);
         switch (k.len) {
@@ -107,7 +108,7 @@ choice openai_read_choice(frame *f, uint32_t t)
                 int64_t v = span_count(&f->doc, m.value);
                 ch.index = v > 127 ? 127 : (uint32_t)v;
             } else if (span_is(k, "delta")) {
-                ch.body = m.value;
+                delta = m.value;
             }
             break;
         case 7: if (span_is(k, "message")) ch.body = m.value; break;
@@ -121,6 +122,8 @@ choice openai_read_choice(frame *f, uint32_t t)
         default: break;
         }
     }
+    if (delta)
+        ch.body = delta;
     if (span_kind(&f->doc, ch.body) != TP_OBJECT)
         ch.body = 0;
     if (ch.body || span_kind(&f->doc, ch.several) != TP_ARRAY)

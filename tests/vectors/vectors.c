@@ -268,7 +268,9 @@ static void run_exchange(run *r, const vec_plugin *chat, const vec_plugin *p, co
     const cJSON *reply = get(r->test, "reply"), *target = get(r->test, "target");
     const cJSON *start = get(r->test, "start");
     tp_header headers[16];
-    exchange x = {.endpoint = p->endpoint ? p : chat, .provider = p->provider ? p : NULL};
+    const char *format = string_or(r->test, "format", NULL); /* none that endpoint chat speaks */
+    exchange x = {.endpoint = format ? NULL : p->endpoint ? p : chat,
+                  .provider = p->provider ? p : NULL};
     x.request = vec_str(t->request);
     x.no_relay = cJSON_IsFalse(get(r->test, "relay"));
     x.target_max = int_or(target, "max_output_tokens", -1);
@@ -279,7 +281,12 @@ static void run_exchange(run *r, const vec_plugin *chat, const vec_plugin *p, co
     exchange_ready(&x);
     x.start.name = vec_str(string_or(start, "model", ""));
     x.start.flags = cJSON_IsTrue(get(start, "show_usage")) ? TP_EV_SHOW_USAGE : 0;
-    tp_status st = exchange_parse(&x);
+    tp_status st = TP_OK;
+    if (format)
+        exchange_operation(&x, vec_str(format), STR("m"), -1,
+                           cJSON_IsTrue(get(get(r->test, "request"), "stream")));
+    else
+        st = exchange_parse(&x);
     const vec_out *last = &x.parsed;
     if (st == TP_OK && x.provider) {
         st = exchange_build(&x);

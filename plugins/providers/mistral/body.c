@@ -239,19 +239,21 @@ static void fim_member(mistral_body *b, members *m, tp_str key)
 /* ---- The deployment's own parameters, where the request does not say them. */
 static int says(const mistral_body *b, tp_str key)
 {
-    return given(b, key) ||
+    return given(b, key) || (span_is(key, "prompt_mode") && b->r.h->find(b->r.d, 0, key)) ||
            (span_is(key, "max_tokens") && given(b, SPAN("max_completion_tokens"))) ||
            (span_is(key, "random_seed") && given(b, SPAN("seed"))) ||
            (span_is(key, "reasoning_effort") && b->effort_written);
 }
 
-static void add_defaults(mistral_body *b, uint32_t at, int any)
+static void add_defaults(mistral_body *b, uint32_t at, int any, int fim)
 {
     const tp_doc *d = b->extra;
     for (members m = members_of(d, 0); members_next(&m);) {
         tp_str key = span_text(b->r.h, b->r.c, d, m.key);
         if (span_is(key, "reasoning_efforts") || span_is(key, "drop") || says(b, key))
             continue;
+        if (fim && !span_is(key, "max_tokens") && !is_one_of(fim_takes, COUNT(fim_takes), key))
+            continue; /* of a deployment that serves chat too */
         splice_skip(&b->s, at, at);
         splice_put(&b->s, any ? SPAN(",") : SPAN_NONE);
         splice_put(&b->s, span_raw(d, m.key));
@@ -284,7 +286,7 @@ static tp_status write_all(mistral_body *b, member_fn *one)
     while (mistral_ok(b) && members_next(&m))
         one(b, &m, span_text(b->r.h, b->r.c, b->r.d, m.key));
     if (b->extra && mistral_ok(b))
-        add_defaults(b, m.value ? span_end(b->r.d, m.value) : m.before, m.kept > 0);
+        add_defaults(b, m.value ? span_end(b->r.d, m.value) : m.before, m.kept > 0, one == fim_member);
     tp_status st = splice_end(&b->s);
     return b->r.st != TP_OK ? b->r.st : b->o.st != TP_OK ? b->o.st : st;
 }

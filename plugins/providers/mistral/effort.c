@@ -1,6 +1,6 @@
 /* How much a model is to think. Mistral's models take reasoning_effort where they can think at all;
  * most know "none" and "high" alone, and refuse any other word. */
-#include "../../common/fault.h"
+#include "../../common/effort.h"
 #include "mistral_int.h"
 
 /* Families that cannot think, and refuse the parameter. */
@@ -16,16 +16,6 @@ static int never_thinks(tp_str model)
     return 0;
 }
 
-static int rank_of(tp_str word)
-{
-    static const tp_str ranks[] = {SPAN_INIT("none"), SPAN_INIT("minimal"), SPAN_INIT("low"), SPAN_INIT("medium"),
-                                   SPAN_INIT("high"), SPAN_INIT("xhigh"), SPAN_INIT("max")};
-    for (size_t i = 0; i < sizeof(ranks) / sizeof(ranks[0]); i++)
-        if (span_eq(ranks[i], word))
-            return (int)i;
-    return -1;
-}
-
 static word_list known_by_name(tp_str model)
 {
     word_list l = {.words = {SPAN("none"), SPAN("high")}, .count = 2, .said = 1};
@@ -34,23 +24,6 @@ static word_list known_by_name(tp_str model)
     else if (span_istarts(model, SPAN("mistral-large-4")) || span_istarts(model, SPAN("zai-")))
         l.said = 0; /* takes every word */
     return l;
-}
-
-/* The nearest word that the model takes; never "none" for one who wants thought. Empty: there is none. */
-static tp_str nearest(const word_list *l, tp_str word)
-{
-    int wanted = rank_of(word), best = 100;
-    tp_str found = SPAN_NONE;
-    for (uint32_t i = 0; i < l->count; i++) {
-        int rank = rank_of(l->words[i]), far = rank > wanted ? rank - wanted : wanted - rank;
-        if (rank < 0 || (rank == 0) != (wanted == 0))
-            continue;
-        if (far < best || (far == best && rank > wanted)) {
-            best = far;
-            found = l->words[i];
-        }
-    }
-    return found;
 }
 
 static const char *place_of(const mistral_body *b)
@@ -86,7 +59,7 @@ void mistral_choose_effort(mistral_body *b)
     if (!list.said || mistral_has_word(&list, wish))
         b->effort = wish;
     else
-        b->effort = nearest(&list, wish);
+        b->effort = effort_nearest(list.words, list.count, wish);
     if (!b->effort.len && k->wanted)
         chat_note(&b->r, TP_DROPPED, SPAN("this model does not think"), "%s", place_of(b));
     else if (b->effort.len && !span_eq(b->effort, wish))

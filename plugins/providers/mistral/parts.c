@@ -282,6 +282,11 @@ static int write_thought(mistral_body *b, const chat_message *m, int only_look)
     if (!any)
         return 0;
     jo_close(&b->o, SPAN("]"));
+    for (chat_details it = chat_details_of(&b->r, m); chat_next_detail(&b->r, &it, &x);)
+        if (x.signature.len && span_is(x.format, "mistral")) {
+            jo_key_string(&b->o, SPAN("signature"), x.signature);
+            break;
+        }
     jo_close(&b->o, SPAN("}"));
     return 1;
 }
@@ -290,9 +295,11 @@ static void report_seals(mistral_body *b, const chat_message *m)
 {
     chat_detail x;
     for (chat_details it = chat_details_of(&b->r, m); chat_next_detail(&b->r, &it, &x);)
-        if (x.data.len || x.signature.len)
+        if (x.data.len || (x.signature.len && !span_is(x.format, "mistral"))) {
             chat_note(&b->r, TP_DROPPED, SPAN("Mistral cannot read another API's proof of a thought"),
                       "messages[%u].reasoning_details", m->index);
+            break;
+        }
 }
 
 void mistral_write_content(mistral_body *b, const chat_message *m, int32_t role)

@@ -9,7 +9,7 @@ TP_MANIFEST({
     "license": "Apache-2.0",
     "sdk": "1.0",
     "kinds": ["provider"],
-    "description": "Sends requests to an upstream that speaks the OpenAI API and relays its replies as they are.",
+    "description": "Sends requests to an upstream that speaks the OpenAI API and relays its replies as they are. A deployment's own options are parameters of the request, used where a request does not say them; and drop: parameters that its model refuses.",
     "options": {
         "type": "object",
         "additionalProperties": false,
@@ -28,7 +28,14 @@ TP_MANIFEST({
             "drop": {"type": "array", "items": {"type": "string"}, "description": "Parameters that this upstream refuses; each one left out is reported to the client. A deployment may name more in its own options."},
             "rename": {"type": "object", "additionalProperties": {"type": "string"}, "description": "Parameters that this upstream knows by another name, for example {\"max_completion_tokens\": \"max_tokens\"}."},
             "max_tokens_field": {"type": "string", "enum": ["auto", "max_tokens", "max_completion_tokens"], "default": "auto", "description": "The one name that this upstream takes for the token limit; auto leaves the client's."},
-            "stream_usage": {"type": "boolean", "default": true, "description": "Whether the upstream takes stream_options.include_usage."}
+            "stream_usage": {"type": "boolean", "default": true, "description": "Whether the upstream takes stream_options.include_usage."},
+            "drop_in_messages": {"type": "array", "items": {"type": "string"}, "description": "Members of messages that this upstream refuses, for example name; each one left out is reported to the client."},
+            "developer_role": {"type": "string", "enum": ["developer", "system"], "default": "developer", "description": "What the role developer is called there."},
+            "tool_choice_required": {"type": "string", "enum": ["required", "any", "auto"], "default": "required", "description": "The upstream's word for a tool choice of required; auto, which is reported, where there is none."},
+            "one_choice": {"type": "boolean", "default": false, "description": "Whether the upstream answers with one choice only: n is left out, and reported where it is more than 1."},
+            "model_prefix": {"type": "string", "description": "What stands before every model's name upstream."},
+            "thinking": {"type": "string", "enum": ["as_it_is", "reasoning_effort", "reasoning", "thinking", "enable_thinking", "chat_template_kwargs", "none"], "default": "as_it_is", "description": "The member by which this upstream is told to think: what a client says in another form is translated to it, and reasoning_effort stays beside it. as_it_is translates nothing, none leaves it out and reports it."},
+            "efforts": {"type": "array", "items": {"type": "string"}, "description": "The words of reasoning_effort that the upstream takes, where thinking says that it takes it at all; of others the nearest is taken and reported."}
         }
     }
 });
@@ -97,6 +104,8 @@ static tp_status build(const tp_instance *in, tp_call *c, const tp_operation *op
     if (st == TP_OK)
         st = openai_write_body(in, c, op, target);
     openai_begin(c->state, op);
+    if (in->one_choice)
+        ((openai_reply *)c->state)->asked = 1;
     return st;
 }
 

@@ -28,20 +28,39 @@ static void string_option(reader *r, uint32_t object, tp_str name, tp_str *out)
         *out = copied(r, t);
 }
 
-static tp_status read_drop(reader *r, uint32_t list)
+static tp_status read_list(reader *r, tp_str name, string_list *out)
 {
-    uint32_t stop = list ? r->d->tokens[list].next : 0, room = 0;
+    uint32_t list = span_find(r->h, r->d, 0, name);
+    uint32_t stop = span_kind(r->d, list) == TP_ARRAY ? r->d->tokens[list].next : 0, room = 0;
     for (uint32_t t = list + 1; t < stop; t = r->d->tokens[t].next)
         room++;
     if (!room)
         return TP_OK;
-    r->in->drop = calloc(room, sizeof(*r->in->drop));
-    if (!r->in->drop)
+    out->items = calloc(room, sizeof(*out->items));
+    if (!out->items)
         return TP_E_NOMEM;
     for (uint32_t t = list + 1; t < stop; t = r->d->tokens[t].next)
         if (span_kind(r->d, t) == TP_STRING)
-            r->in->drop[r->in->drop_count++] = copied(r, t);
+            out->items[out->count++] = copied(r, t);
     return TP_OK;
+}
+
+static void bool_option(reader *r, tp_str name, int *out)
+{
+    uint32_t t = span_find(r->h, r->d, 0, name);
+    if (span_kind(r->d, t) == TP_BOOL)
+        *out = span_true(r->d, t);
+}
+
+/* The place of an option's word among those that there are; 0 is the first of them, and the default. */
+static int word_option(reader *r, tp_str name, const tp_str *words, int count)
+{
+    uint32_t t = span_find(r->h, r->d, 0, name);
+    tp_str word = span_kind(r->d, t) == TP_STRING ? span_text(r->h, r->c, r->d, t) : SPAN_NONE;
+    for (int i = 0; i < count; i++)
+        if (span_eq(words[i], word))
+            return i;
+    return 0;
 }
 
 static tp_status read_rename(reader *r, uint32_t object, uint32_t max_field)
@@ -116,13 +135,24 @@ static tp_status read_all(reader *r)
         in->auth_prefix = SPAN_NONE; /* a header of one's own has no scheme unless it is given */
     }
     string_option(r, 0, SPAN("auth_prefix"), &in->auth_prefix);
-    uint32_t usage = span_find(r->h, d, 0, SPAN("stream_usage"));
-    if (span_kind(d, usage) == TP_BOOL)
-        in->stream_usage = span_true(d, usage);
-    uint32_t drop = span_find(r->h, d, 0, SPAN("drop"));
+    string_option(r, 0, SPAN("model_prefix"), &in->model_prefix);
+    bool_option(r, SPAN("stream_usage"), &in->stream_usage);
+    bool_option(r, SPAN("one_choice"), &in->one_choice);
+    static const tp_str roles[] = {SPAN_INIT("developer"), SPAN_INIT("system")};
+    static const tp_str required[] = {SPAN_INIT("required"), SPAN_INIT("any"), SPAN_INIT("auto")};
+    static const tp_str thinking[] = {SPAN_INIT("as_it_is"), SPAN_INIT("reasoning_effort"), SPAN_INIT("reasoning"),
+                                      SPAN_INIT("thinking"), SPAN_INIT("enable_thinking"),
+                                      SPAN_INIT("chat_template_kwargs"), SPAN_INIT("none")};
+    in->system_for_developer = word_option(r, SPAN("developer_role"), roles, 2);
+    in->required = word_option(r, SPAN("tool_choice_required"), required, 3);
+    in->thinking = word_option(r, SPAN("thinking"), thinking, 7);
     uint32_t rename = span_find(r->h, d, 0, SPAN("rename"));
     uint32_t field = span_find(r->h, d, 0, SPAN("max_tokens_field"));
-    tp_status st = read_drop(r, span_kind(d, drop) == TP_ARRAY ? drop : 0);
+    tp_status st = read_list(r, SPAN("drop"), &in->drop);
+    if (st == TP_OK)
+        st = read_list(r, SPAN("drop_in_messages"), &in->drop_in_messages);
+    if (st == TP_OK)
+        st = read_list(r, SPAN("efforts"), &in->efforts);
     if (st == TP_OK)
         st = read_rename(r, span_kind(d, rename) == TP_OBJECT ? rename : 0,
                          span_kind(d, field) == TP_STRING ? field : 0);
@@ -159,7 +189,9 @@ void openai_destroy(tp_instance *in)
 {
     if (!in)
         return;
-    free(in->drop);
+    free(in->drop.items);
+    free(in->drop_in_messages.items);
+    free(in->efforts.items);
     free(in->rename);
     free(in->pool);
     free(in);
