@@ -21,6 +21,7 @@ typedef struct anthropic_variant {
     uint8_t no_stream;     /* the path says how: no "stream" in the body */
     uint8_t betas_in_body; /* "anthropic_beta": [...] in the body in place of the header */
     uint8_t no_betas;      /* betas that this format would ask for by itself are left out */
+    uint8_t no_urls;       /* content at an address is refused by the upstream */
     uint8_t thinking, structured, sampling; /* ANTHROPIC_...; a deployment may say otherwise */
     int64_t default_max_tokens;             /* 0: 4,096 */
     tp_str betas;                           /* asked for always, joined by commas; or empty */

@@ -46,6 +46,7 @@ typedef struct body {
     int32_t auto_choice;   /* a forced choice is not possible */
     int32_t any_tool;
     uint32_t thinking_at, output_config;
+    chat_messages callers; /* from the last turn of the assistant's on */
     const char *think_place; /* the parameter that spoke of thinking */
 } body;
 

@@ -234,13 +234,14 @@ static tp_str old_id(body *b, uint32_t message)
     return (tp_str){p, 5 + n.len};
 }
 
-/* The message with the call that a result of the old form answers: the last one of that name. */
+/* The message with the call that a result of the old form answers: the last one of that name, in the
+ * turn before. */
 static uint32_t caller_of(const body *b, const chat_message *result)
 {
     chat_message m;
     chat_call k;
     uint32_t at = result->index;
-    for (chat_messages it = chat_messages_of(&b->r);
+    for (chat_messages it = b->callers;
          chat_next_message(&b->r, &it, &m) && m.index < result->index;)
         if (m.function_call && !m.tool_calls)
             for (chat_calls c = chat_calls_of(&b->r, &m); chat_next_call(&b->r, &c, &k);)
@@ -511,6 +512,8 @@ static void put_turn(body *b, chat_messages from, const chat_message *first, uin
 {
     chat_message m = *first;
     open_turn(b, is_assistant(first));
+    if (is_assistant(first))
+        b->callers = (chat_messages){.next = first->at, .index = first->index, .stop = from.stop};
     if (is_simple(b, first, count == 1, is_last)) {
         note_name(b, first);
         jo_token(&b->o, b->r.d, first->content);

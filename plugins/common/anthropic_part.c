@@ -98,6 +98,11 @@ static int is_web(tp_str url)
     return span_istarts(url, SPAN("https://")) || span_istarts(url, SPAN("http://"));
 }
 
+static int is_refused_url(const body *b, const chat_part *p)
+{
+    return b->v->no_urls && !p->data.len && !p->file_id.len;
+}
+
 typedef struct spot { /* the part under way */
     body *b;
     const chat_message *m;
@@ -123,6 +128,9 @@ static void close_block(const spot *s)
     jo_close(&s->b->o, SPAN("}"));
 }
 
+static const tp_str no_address = SPAN_INIT(
+    "this provider fetches nothing from an address: send the content as a data URL");
+
 static void put_image(const spot *s)
 {
     const chat_part *p = s->p;
@@ -135,6 +143,10 @@ static void put_image(const spot *s)
     if (!p->data.len && !is_web(p->url)) {
         refuse(s, TP_E_INPUT, SPAN("expected an http or https URL, or a data URL with base64"),
                ".image_url.url");
+        return;
+    }
+    if (is_refused_url(s->b, p)) {
+        refuse(s, TP_E_UNSUPPORTED, no_address, ".image_url.url");
         return;
     }
     open_block(s, SPAN("image"));
@@ -259,6 +271,10 @@ static void put_document(const spot *s, tp_str type)
         refuse(s, TP_E_INPUT, SPAN("expected file_data, a file_id, or an http or https URL"), "");
         return;
     }
+    if (is_refused_url(s->b, p)) {
+        refuse(s, TP_E_UNSUPPORTED, no_address, "");
+        return;
+    }
     open_block(s, SPAN("document"));
     if (text.len)
         put_text_source(s, text);
@@ -278,6 +294,11 @@ static void put_file(const spot *s)
     tp_str type = file_type(s->p), image = image_type(type);
     if (!image.len) {
         put_document(s, type);
+        return;
+    }
+    if (!s->p->data.len && !s->p->file_id.len && (!is_web(s->p->url) || s->b->v->no_urls)) {
+        refuse(s, s->p->url.len ? TP_E_UNSUPPORTED : TP_E_INPUT,
+               s->p->url.len ? no_address : SPAN("expected file_data or a file_id"), ".file");
         return;
     }
     open_block(s, SPAN("image"));

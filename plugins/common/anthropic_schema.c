@@ -1,10 +1,10 @@
 /* JSON Schema within the subset that structured output takes. What it has no word for is said in the
  * description, so that the model still reads it. */
 #include "anthropic_int.h"
+#include "schema_fit.h"
 
-enum { DEPTH = 32, STEPS = 4000 };
 enum { WORD_RAW, WORD_SCHEMA, WORD_LIST, WORD_MAP, WORD_ADDITIONAL, WORD_ONE_OF, WORD_DESCRIPTION,
-       WORD_MIN_ITEMS, WORD_FORMAT, WORD_GONE };
+       WORD_MIN_ITEMS, WORD_FORMAT, WORD_PATTERN, WORD_GONE };
 
 /* What becomes of a keyword. */
 static int word_of(tp_str k)
@@ -16,6 +16,7 @@ static int word_of(tp_str k)
         {SPAN_INIT("oneOf"), WORD_ONE_OF},          {SPAN_INIT("description"), WORD_DESCRIPTION},
         {SPAN_INIT("additionalProperties"), WORD_ADDITIONAL},
         {SPAN_INIT("minItems"), WORD_MIN_ITEMS},    {SPAN_INIT("format"), WORD_FORMAT},
+        {SPAN_INIT("pattern"), WORD_PATTERN},
         {SPAN_INIT("minimum"), WORD_GONE},          {SPAN_INIT("maximum"), WORD_GONE},
         {SPAN_INIT("exclusiveMinimum"), WORD_GONE}, {SPAN_INIT("exclusiveMaximum"), WORD_GONE},
         {SPAN_INIT("multipleOf"), WORD_GONE},       {SPAN_INIT("minLength"), WORD_GONE},
@@ -36,18 +37,6 @@ static int word_of(tp_str k)
     return WORD_RAW;
 }
 
-static int format_known(tp_str s)
-{
-    static const tp_str known[] = {SPAN_INIT("date-time"), SPAN_INIT("time"), SPAN_INIT("date"),
-                                   SPAN_INIT("duration"), SPAN_INIT("email"), SPAN_INIT("hostname"),
-                                   SPAN_INIT("uri"), SPAN_INIT("ipv4"), SPAN_INIT("ipv6"),
-                                   SPAN_INIT("uuid")};
-    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-        if (span_eq(known[i], s))
-            return 1;
-    return 0;
-}
-
 /* The keyword, after the value was looked at: WORD_RAW where it stays, WORD_GONE where it leaves. */
 static int kind_of(const tp_doc *d, uint32_t key, uint32_t value)
 {
@@ -61,112 +50,22 @@ static int kind_of(const tp_doc *d, uint32_t key, uint32_t value)
     case WORD_ONE_OF: return kind == TP_ARRAY ? what : WORD_GONE;
     case WORD_MIN_ITEMS: return span_int(d, value, &n) && n >= 0 && n <= 1 ? WORD_RAW : WORD_GONE;
     case WORD_FORMAT:
-        return kind == TP_STRING && format_known(span_inner(d, value)) ? WORD_RAW : WORD_GONE;
+        return kind == TP_STRING && schema_format_known(span_inner(d, value)) ? WORD_RAW : WORD_GONE;
+    case WORD_PATTERN:
+        return kind == TP_STRING && schema_pattern_known(span_inner(d, value)) ? WORD_RAW : WORD_GONE;
     default: return what;
     }
 }
 
-static int has_type(const body *b, uint32_t schema, tp_str word)
-{
-    const tp_doc *d = b->r.d;
-    uint32_t t = span_find(b->r.h, d, schema, SPAN("type"));
-    if (span_kind(d, t) == TP_STRING)
-        return span_eq(span_inner(d, t), word);
-    if (span_kind(d, t) == TP_ARRAY)
-        for (uint32_t k = t + 1; k < d->tokens[t].next; k = d->tokens[k].next)
-            if (span_kind(d, k) == TP_STRING && span_eq(span_inner(d, k), word))
-                return 1;
-    return 0;
-}
-
 static int is_object_schema(const body *b, uint32_t schema)
 {
-    return has_type(b, schema, SPAN("object")) ||
+    return schema_has_type(b->r.h, b->r.d, schema, SPAN("object")) ||
            span_find(b->r.h, b->r.d, schema, SPAN("properties")) != 0;
-}
-
-/* ---- Does it fit? Maps with free keys, schemas that hold themselves and references to elsewhere
- * cannot be said in the subset: without them the answer would be another one. */
-typedef struct fit {
-    const body *b;
-    uint32_t root;
-    int steps;
-} fit;
-static int fits(fit *f, uint32_t schema, int depth);
-
-static int ref_fits(fit *f, tp_str ref, int depth)
-{
-    uint32_t at = f->root;
-    if (ref.len < 2 || ref.ptr[0] != '#' || ref.ptr[1] != '/')
-        return 0; /* elsewhere, or the whole within itself */
-    ref.ptr += 2;
-    ref.len -= 2;
-    while (ref.len) {
-        const char *slash = memchr(ref.ptr, '/', ref.len);
-        tp_str step = {ref.ptr, slash ? (size_t)(slash - ref.ptr) : ref.len};
-        at = span_find(f->b->r.h, f->b->r.d, at, step);
-        if (!at)
-            return 0;
-        ref.len -= step.len + (slash ? 1 : 0);
-        ref.ptr += step.len + (slash ? 1 : 0);
-    }
-    return fits(f, at, depth + 1);
-}
-
-static int children_fit(fit *f, uint32_t list, int depth)
-{
-    const tp_doc *d = f->b->r.d;
-    int object = span_kind(d, list) == TP_OBJECT;
-    for (uint32_t t = list + 1; t < d->tokens[list].next; t = d->tokens[t].next) {
-        if (object)
-            t++; /* past the name */
-        if (!fits(f, t, depth + 1))
-            return 0;
-    }
-    return 1;
-}
-
-static int fits(fit *f, uint32_t schema, int depth)
-{
-    const tp_doc *d = f->b->r.d;
-    if (depth > DEPTH || ++f->steps > STEPS)
-        return 0; /* it holds itself, or is as large as if it did */
-    if (span_kind(d, schema) != TP_OBJECT)
-        return span_kind(d, schema) == TP_BOOL ? 0 : 1;
-    if (has_type(f->b, schema, SPAN("object")) &&
-        !span_find(f->b->r.h, d, schema, SPAN("properties")) && depth >= 0 &&
-        !span_find(f->b->r.h, d, schema, SPAN("$ref")) &&
-        !span_find(f->b->r.h, d, schema, SPAN("anyOf")) &&
-        !span_find(f->b->r.h, d, schema, SPAN("allOf"))) {
-        uint32_t more = span_find(f->b->r.h, d, schema, SPAN("additionalProperties"));
-        if (!more || span_kind(d, more) == TP_OBJECT || span_true(d, more))
-            return 0;
-    }
-    for (members m = members_of(d, schema); members_next(&m);) {
-        tp_str key = span_inner(d, m.key);
-        int what = kind_of(d, m.key, m.value);
-        if (span_is(key, "$ref")) {
-            if (span_kind(d, m.value) != TP_STRING || !ref_fits(f, span_inner(d, m.value), depth))
-                return 0;
-        } else if (span_is(key, "patternProperties") ||
-                   (what == WORD_ADDITIONAL && span_kind(d, m.value) == TP_OBJECT)) {
-            return 0;
-        } else if (what == WORD_SCHEMA) {
-            if (!fits(f, m.value, depth + 1))
-                return 0;
-        } else if ((what == WORD_LIST || what == WORD_ONE_OF ||
-                    (what == WORD_MAP && span_is(key, "properties"))) &&
-                   !children_fit(f, m.value, depth)) {
-            return 0;
-        }
-    }
-    return 1;
 }
 
 int anthropic_schema_fits(const body *b, uint32_t schema)
 {
-    fit f = {.b = b, .root = schema};
-    return fits(&f, schema, 0);
+    return schema_fits(b->r.h, b->r.d, schema);
 }
 
 /* ---- Writing. */
@@ -285,7 +184,7 @@ static int put_members(body *b, uint32_t schema, int depth)
 static int put(body *b, uint32_t schema, int depth)
 {
     const tp_doc *d = b->r.d;
-    if (span_kind(d, schema) != TP_OBJECT || depth > DEPTH) {
+    if (span_kind(d, schema) != TP_OBJECT || depth > SCHEMA_DEPTH) {
         jo_token(&b->o, d, schema);
         return 0;
     }

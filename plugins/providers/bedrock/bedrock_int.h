@@ -44,6 +44,7 @@ typedef struct traits {
     int32_t family;
     int32_t version; /* Claude's and Nova's: 100 * major + minor; 0: not known */
     int32_t reasoning, structured;
+    int structured_said; /* by the configuration */
     int cache, unsigned_thoughts;
 } traits;
 traits bedrock_traits(const tp_instance *in, const tp_host *h, tp_call *c, const tp_target *target);
@@ -98,7 +99,7 @@ tp_status bedrock_failed(const tp_instance *in, tp_call *c, const tp_reply *repl
 tp_status bedrock_exception(const tp_host *h, tp_call *c, const eventstream_message *m);
 
 /* ---- A request under way. */
-enum { MOST_DOCUMENTS = 64 };
+enum { MOST_DOCUMENTS = 64, MOST_CACHE_POINTS = 4, MOST_STRICT_TOOLS = 20 };
 typedef struct plan {
     const tp_instance *in;
     bedrock_reply *reply;
@@ -117,13 +118,17 @@ typedef struct plan {
     int any_message, in_result, in_system, turn_has_text, turn_has_document;
     uint32_t blocks; /* written into the tool result or system */
     uint32_t waiting_cache;
+    uint32_t cache_points; /* so far; four are the most */
+    int after_thought;     /* the last block is one: no cache point may follow */
     uint64_t names[MOST_DOCUMENTS]; /* hashes of the documents' names */
     uint32_t name_count;
     uint32_t last_text; /* the last text of a final assistant message, to be trimmed */
     /* tools.c */
     chat_format format;
     chat_choice choice;
-    int has_history; /* calls or results among the messages */
+    int has_history;   /* calls or results among the messages */
+    int native_format; /* the answer's schema goes as such, and not as a tool */
+    uint32_t strict_tools;
     /* extra.c */
     int extra_open;
     uint32_t client_extra, deployment_extra;
@@ -156,6 +161,8 @@ void bedrock_output(plan *p);    /* outputConfig */
 /* The schema as this API takes it, as JSON text in the call's memory; what had to go is reported.
  */
 tp_str bedrock_schema(plan *p, uint32_t schema, const char *place);
+/* Can it be said so? Of other models than Claude nothing is known that they could not. */
+int bedrock_schema_fits(const plan *p, uint32_t schema);
 static inline int bedrock_blank(tp_str s) /* nothing but white space, spelled plainly or escaped */
 {
     return span_trim(s).len == 0;

@@ -141,6 +141,9 @@ tp_status bedrock_write_body(plan *p)
     json_out *o = &p->o;
     p->has_history = bedrock_has_history(p);
     p->format = chat_take_format(&p->r);
+    p->native_format = p->format.kind == CHAT_FORMAT_SCHEMA && p->format.schema &&
+                       p->t.structured == STRUCTURED_NATIVE &&
+                       (p->t.structured_said || bedrock_schema_fits(p, p->format.schema));
     bedrock_reasoning(p);
     take_defaults(p);
     jo_open(o, SPAN("{"));

@@ -68,7 +68,7 @@ static void start_call(reading *x, int64_t index, uint32_t use)
 {
     bedrock_reply *r = x->r;
     tp_str name = string_in(x, use, SPAN("name"));
-    if (string_in(x, use, SPAN("type")).len) { /* server_tool_use */
+    if (span_is(string_in(x, use, SPAN("type")), "server_tool_use")) {
         bedrock_item(x, open_block(r, index, KIND_SERVER)->item, 0);
         return;
     }

@@ -139,8 +139,7 @@ void bedrock_output(plan *p)
 {
     json_out *o = &p->o;
     uint32_t own = chat_take(&p->r, SPAN("outputConfig"));
-    int native = p->format.kind == CHAT_FORMAT_SCHEMA && p->format.schema &&
-                 p->t.structured == STRUCTURED_NATIVE;
+    int native = p->native_format;
     if (p->format.kind == CHAT_FORMAT_JSON ||
         (p->format.kind == CHAT_FORMAT_SCHEMA && !p->format.schema))
         chat_note(&p->r, TP_DROPPED,

@@ -55,6 +55,7 @@ void bedrock_block_begin(plan *p, int32_t role)
             open_message(p, role);
     }
     p->blocks++;
+    p->after_thought = 0;
     jo_comma(&p->o);
     jo_open(&p->o, SPAN("{"));
 }
@@ -73,6 +74,14 @@ void bedrock_cache_point(plan *p, int32_t role, uint32_t cache_control)
         chat_note(&p->r, TP_DROPPED, SPAN("this model caches no prompts by mark"), "cache_control");
         return;
     }
+    if (p->after_thought || p->cache_points == MOST_CACHE_POINTS) {
+        chat_note(&p->r, TP_DROPPED,
+                  p->after_thought ? SPAN("no cache mark may follow a thought")
+                                   : SPAN("a request has at most four marks"),
+                  "cache_control");
+        return;
+    }
+    p->cache_points++;
     tp_str ttl = span_member(p->r.h, p->r.c, p->r.d, cache_control, SPAN("ttl"));
     bedrock_block_begin(p, role);
     jo_key(o, SPAN("cachePoint"));
@@ -114,6 +123,7 @@ static void put_parts(plan *p, const chat_message *m)
     chat_part part;
     for (chat_parts it = chat_parts_of(&p->r, m->content);
          plan_ok(p) && chat_next_part(&p->r, &it, &part);) {
+        uint32_t before = p->blocks;
         bedrock_part(p, m, &part);
         int is_file = part.kind == CHAT_PART_FILE || part.kind == CHAT_PART_DOCUMENT ||
                       part.kind == CHAT_PART_VIDEO;
@@ -125,6 +135,12 @@ static void put_parts(plan *p, const chat_message *m)
         if (is_file) { /* no mark may follow a document: it waits for what comes after */
             if (part.cache_control)
                 p->waiting_cache = part.cache_control;
+            continue;
+        }
+        if (p->blocks == before) { /* a text without a word: there is nothing to mark */
+            if (part.cache_control)
+                chat_note(&p->r, TP_DROPPED, SPAN("there is no text before it"),
+                          "messages[%u].content[%u].cache_control", m->index, part.index);
             continue;
         }
         uint32_t mark = part.cache_control ? part.cache_control : p->waiting_cache;
@@ -164,10 +180,12 @@ static void put_result(plan *p, const chat_message *m)
     p->in_result = 1;
     before = p->blocks;
     put_parts(p, m);
-    if (p->blocks == before) { /* a result that says nothing is one too */
+    if (p->blocks == before) { /* a result that says nothing is one too, but no text may be blank */
         bedrock_block_begin(p, CHAT_USER);
-        jo_key_string(o, SPAN("text"), SPAN(""));
+        jo_key_string(o, SPAN("text"), SPAN("(empty)"));
         bedrock_block_end(p);
+        chat_note(&p->r, TP_CHANGED, SPAN("the API refuses an empty result: it is said in words"),
+                  "messages[%u].content", m->index);
     }
     p->in_result = 0;
     jo_close(o, SPAN("]"));

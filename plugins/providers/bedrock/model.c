@@ -130,6 +130,7 @@ traits bedrock_traits(const tp_instance *in, const tp_host *h, tp_call *c, const
     t.reasoning = said >= 0 ? said : reasoning_of(&t);
     if (!structured.len)
         structured = in->structured_output;
+    t.structured_said = structured.len > 0;
     t.structured = span_is(structured, "native") ? STRUCTURED_NATIVE
                    : span_is(structured, "tool") ? STRUCTURED_TOOL
                                                  : structured_of(&t);

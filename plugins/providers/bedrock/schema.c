@@ -1,19 +1,26 @@
 /* A JSON Schema as structured output and strict tools take it: objects are closed, and keywords
  * that bound numbers, strings and arrays are refused. */
+#include "../../common/schema_fit.h"
 #include "bedrock_int.h"
 
 static const tp_str refused[] = {
     SPAN_INIT("minimum"),          SPAN_INIT("maximum"),       SPAN_INIT("exclusiveMinimum"),
     SPAN_INIT("exclusiveMaximum"), SPAN_INIT("multipleOf"),    SPAN_INIT("minLength"),
     SPAN_INIT("maxLength"),        SPAN_INIT("minItems"),      SPAN_INIT("maxItems"),
-    SPAN_INIT("uniqueItems"),      SPAN_INIT("minProperties"), SPAN_INIT("maxProperties")};
+    SPAN_INIT("uniqueItems"),      SPAN_INIT("minProperties"), SPAN_INIT("maxProperties"),
+    SPAN_INIT("contains"),         SPAN_INIT("minContains"),   SPAN_INIT("maxContains"),
+    SPAN_INIT("patternProperties"), SPAN_INIT("propertyNames"), SPAN_INIT("unevaluatedProperties"),
+    SPAN_INIT("unevaluatedItems"), SPAN_INIT("dependentRequired"), SPAN_INIT("dependentSchemas"),
+    SPAN_INIT("prefixItems"),      SPAN_INIT("not"),           SPAN_INIT("if"),
+    SPAN_INIT("then"),             SPAN_INIT("else"),          SPAN_INIT("format"),
+    SPAN_INIT("pattern")};
 enum { REFUSED = sizeof(refused) / sizeof(refused[0]) };
 
 typedef struct writer {
     plan *p;
     const char *place;
     char *to;
-    uint32_t noted; /* by keyword; bit REFUSED: objects were closed */
+    uint32_t noted; /* by keyword; bit REFUSED: objects were closed; the next: oneOf is anyOf */
 } writer;
 
 static void put(writer *w, tp_str s)
@@ -36,7 +43,12 @@ static int is_refused(writer *w, tp_str key, uint32_t value)
     for (uint32_t i = 0; i < REFUSED; i++) {
         if (!span_eq(refused[i], key))
             continue;
+        tp_str word = span_kind(w->p->r.d, value) == TP_STRING ? span_inner(w->p->r.d, value)
+                                                               : SPAN_NONE;
         if (span_is(key, "minItems") && span_int(w->p->r.d, value, &n) && n >= 0 && n <= 1)
+            return 0;
+        if ((span_is(key, "format") && schema_format_known(word)) ||
+            (span_is(key, "pattern") && word.ptr && schema_pattern_known(word)))
             return 0;
         note(w, i, TP_DROPPED, key, SPAN("this API's schemas do not have it"));
         return 1;
@@ -91,13 +103,13 @@ static void put_member(writer *w, tp_str key, uint32_t t)
     static const tp_str maps[] = {
         SPAN_INIT("properties"), SPAN_INIT("$defs"), SPAN_INIT("definitions"), {0}};
     static const tp_str lists[] = {
-        SPAN_INIT("anyOf"), SPAN_INIT("oneOf"), SPAN_INIT("allOf"), SPAN_INIT("prefixItems"), {0}};
+        SPAN_INIT("anyOf"), SPAN_INIT("oneOf"), SPAN_INIT("allOf"), {0}};
     const tp_doc *d = w->p->r.d;
     if (is_one_of(key, maps) && span_kind(d, t) == TP_OBJECT)
         put_schemas(w, t, 1);
     else if ((is_one_of(key, lists) || span_is(key, "items")) && span_kind(d, t) == TP_ARRAY)
         put_schemas(w, t, 0);
-    else if (span_is(key, "items") || span_is(key, "not"))
+    else if (span_is(key, "items"))
         put_schema(w, t);
     else
         put(w, span_raw(d, t));
@@ -121,7 +133,10 @@ static void put_schema(writer *w, uint32_t t)
         if (any)
             put(w, SPAN(","));
         any = 1;
-        put(w, span_raw(d, m.key));
+        int choice = span_is(key, "oneOf") && !w->p->r.h->find(d, t, SPAN("anyOf"));
+        if (choice)
+            note(w, REFUSED + 1, TP_CHANGED, key, SPAN("it is anyOf in this API's schemas"));
+        put(w, choice ? SPAN("\"anyOf\"") : span_raw(d, m.key));
         put(w, SPAN(":"));
         if (open && !(span_kind(d, m.value) == TP_BOOL && !span_true(d, m.value))) {
             note(w, REFUSED, TP_CHANGED, key, SPAN("objects are closed in this API's schemas"));
@@ -138,6 +153,11 @@ static void put_schema(writer *w, uint32_t t)
             any ? SPAN(",\"additionalProperties\":false") : SPAN("\"additionalProperties\":false"));
     }
     put(w, SPAN("}"));
+}
+
+int bedrock_schema_fits(const plan *p, uint32_t schema)
+{
+    return p->t.family != FAMILY_CLAUDE || schema_fits(p->r.h, p->r.d, schema);
 }
 
 tp_str bedrock_schema(plan *p, uint32_t schema, const char *place)

@@ -191,6 +191,7 @@ static void put_sealed(plan *p, tp_str data, tp_str format)
         jo_string(o, data);
     jo_close(o, SPAN("}"));
     bedrock_block_end(p);
+    p->after_thought = 1;
 }
 
 static void begin_thought(plan *p)
@@ -212,6 +213,7 @@ static void end_thought(plan *p, tp_str signature)
     jo_close(o, SPAN("}"));
     jo_close(o, SPAN("}"));
     bedrock_block_end(p);
+    p->after_thought = 1;
 }
 
 static void note_lost(plan *p, const chat_message *m, const char *member, tp_str why)

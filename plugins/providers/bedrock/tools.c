@@ -35,34 +35,86 @@ static void begin_spec(listing *l, tp_str name)
     jo_key_string(o, SPAN("name"), name);
 }
 
-/* schema: JSON text of an object. Its type must be said, and be object. */
-static void put_input(plan *p, tp_str schema, int typed)
+/* Claude takes no choice among schemas at the top. */
+static int is_choice(const plan *p, tp_str key)
+{
+    return p->t.family == FAMILY_CLAUDE &&
+           (span_is(key, "anyOf") || span_is(key, "oneOf") || span_is(key, "allOf"));
+}
+
+/* The type is said, and is object; nothing chooses beside it. */
+static int is_plain_object(const plan *p, uint32_t schema)
+{
+    uint32_t type = span_find(p->r.h, p->r.d, schema, SPAN("type"));
+    if (span_kind(p->r.d, type) != TP_STRING || !span_is(span_inner(p->r.d, type), "object"))
+        return 0;
+    for (members m = members_of(p->r.d, schema); members_next(&m);)
+        if (is_choice(p, span_inner(p->r.d, m.key)))
+            return 0;
+    return 1;
+}
+
+/* The same, as the schema of an object. */
+static void put_as_object(plan *p, uint32_t schema, const char *place)
+{
+    json_out *o = &p->o;
+    const tp_doc *d = p->r.d;
+    int altered = 0, any = 0;
+    jo_open(o, SPAN("{"));
+    jo_key_string(o, SPAN("type"), SPAN("object"));
+    for (members m = members_of(d, schema); members_next(&m);) {
+        tp_str key = span_inner(d, m.key);
+        if (span_is(key, "type") || is_choice(p, key)) {
+            altered |= span_given(d, m.value);
+            continue;
+        }
+        any = 1;
+        jo_comma(o);
+        jo_token(o, d, m.key);
+        jo_put(o, SPAN(":"));
+        jo_token(o, d, m.value);
+    }
+    if (!any)
+        jo_key_raw(o, SPAN("properties"), SPAN("{}"));
+    jo_close(o, SPAN("}"));
+    if (altered)
+        chat_note(&p->r, TP_CHANGED, SPAN("a tool's schema is an object here, and no choice"), "%s",
+                  place);
+}
+
+/* schema: 0, or an object. strict: written as structured output takes it. */
+static void put_input(plan *p, uint32_t schema, int strict, const char *place)
 {
     json_out *o = &p->o;
     jo_key(o, SPAN("inputSchema"));
     jo_open(o, SPAN("{"));
     jo_key(o, SPAN("json"));
-    if (typed) {
-        jo_put(o, schema);
-    } else {
-        tp_str rest = span_trim((tp_str){schema.ptr + 1, schema.len - 2});
-        jo_put(o, rest.len ? SPAN("{\"type\":\"object\",")
-                           : SPAN("{\"type\":\"object\",\"properties\":{}"));
-        jo_put(o, rest);
-        jo_put(o, SPAN("}"));
-    }
+    if (!schema)
+        jo_put(o, SPAN("{\"type\":\"object\",\"properties\":{}}"));
+    else if (strict)
+        jo_put(o, bedrock_schema(p, schema, place));
+    else if (is_plain_object(p, schema))
+        jo_token(o, p->r.d, schema);
+    else
+        put_as_object(p, schema, place);
     jo_close(o, SPAN("}"));
 }
 
-static void put_strict(plan *p, const chat_tool *tool)
+static int is_strict(plan *p, const chat_tool *tool)
 {
-    static const char *const place = "tools[%u].function.strict";
+    int native = p->t.structured == STRUCTURED_NATIVE, claude = p->t.family == FAMILY_CLAUDE;
     if (tool->strict <= 0)
-        return;
-    if (p->t.structured == STRUCTURED_NATIVE)
-        jo_key_bool(&p->o, SPAN("strict"), 1);
-    else
-        chat_note(&p->r, TP_DROPPED, SPAN("this model has no strict tools"), place, tool->index);
+        return 0;
+    if (native && tool->parameters && is_plain_object(p, tool->parameters) &&
+        bedrock_schema_fits(p, tool->parameters) &&
+        !(claude && p->strict_tools == MOST_STRICT_TOOLS)) {
+        p->strict_tools++;
+        return 1;
+    }
+    chat_note(&p->r, TP_DROPPED, native ? SPAN("not possible for this schema, or for so many tools")
+                                        : SPAN("this model has no strict tools"),
+              "tools[%u].function.strict", tool->index);
+    return 0;
 }
 
 static void put_function(listing *l, const chat_tool *tool)
@@ -78,19 +130,12 @@ static void put_function(listing *l, const chat_tool *tool)
     begin_spec(l, tool->name);
     if (tool->description && !bedrock_blank(span_text(p->r.h, p->r.c, p->r.d, tool->description)))
         jo_key_token(o, SPAN("description"), p->r.d, tool->description);
-    if (!tool->parameters) {
-        put_input(p, SPAN("{}"), 0);
-    } else {
-        char place[64];
-        int strict = tool->strict > 0 && p->t.structured == STRUCTURED_NATIVE;
-        int typed = p->r.h->find(p->r.d, tool->parameters, SPAN("type")) != 0;
-        snprintf(place, sizeof(place), "tools[%u].function.parameters", tool->index);
-        put_input(p,
-                  strict ? bedrock_schema(p, tool->parameters, place)
-                         : span_raw(p->r.d, tool->parameters),
-                  typed);
-    }
-    put_strict(p, tool);
+    char place[64];
+    int strict = is_strict(p, tool);
+    snprintf(place, sizeof(place), "tools[%u].function.parameters", tool->index);
+    put_input(p, tool->parameters, strict, place);
+    if (strict)
+        jo_key_bool(o, SPAN("strict"), 1);
     jo_close(o, SPAN("}"));
     end(l);
 }
@@ -161,13 +206,18 @@ static void put_answer_tool(listing *l)
     if (name_taken(p, (tp_str){r->json_name, n}))
         r->json_name[n++] = '_';
     r->json_len = (uint8_t)n;
+    uint32_t type = span_find(p->r.h, p->r.d, p->format.schema, SPAN("type"));
+    if (span_given(p->r.d, type) && !is_plain_object(p, p->format.schema))
+        chat_refuse(&p->r, TP_E_UNSUPPORTED,
+                    SPAN("this provider gives only objects for this schema; expected \"type\": "
+                         "\"object\" at its top, and no choice beside it"),
+                    "response_format.json_schema.schema");
     begin_spec(l, (tp_str){r->json_name, n});
     jo_key_string(&p->o, SPAN("description"),
                   !bedrock_blank(p->format.description)
                       ? p->format.description
                       : SPAN("Give your answer by calling this tool."));
-    put_input(p, span_raw(p->r.d, p->format.schema),
-              p->r.h->find(p->r.d, p->format.schema, SPAN("type")) != 0);
+    put_input(p, p->format.schema, 0, "response_format.json_schema.schema");
     jo_close(&p->o, SPAN("}"));
     end(l);
 }
@@ -192,7 +242,7 @@ static void put_history(listing *l)
         names[n++] = SPAN("tool");
     for (uint32_t i = 0; i < n; i++) {
         begin_spec(l, bedrock_tool_name(p, names[i]));
-        put_input(p, SPAN("{}"), 0);
+        put_input(p, 0, 0, "tools");
         jo_close(&p->o, SPAN("}"));
         end(l);
     }
@@ -215,11 +265,43 @@ static int forced(plan *p, tp_str *name)
     return must;
 }
 
+/* Of the other models some refuse even the choice that they make by themselves, and Llama and Cohere
+ * every one. */
+static int knows_choices(plan *p, int must)
+{
+    switch (p->t.family) {
+    case FAMILY_CLAUDE:
+    case FAMILY_NOVA:
+    case FAMILY_MISTRAL:
+        return 1;
+    case FAMILY_LLAMA:
+    case FAMILY_COHERE:
+        if (must)
+            chat_note(&p->r, TP_CHANGED, SPAN("this model cannot be forced to call"), "tool_choice");
+        return 0;
+    default:
+        return must || p->reply->json_len;
+    }
+}
+
+/* Mistral's can be made to call, but not to call one of several. */
+static tp_str nameable(plan *p, tp_str name, uint32_t tools)
+{
+    if (p->t.family != FAMILY_MISTRAL || !name.len)
+        return name;
+    if (tools > 1)
+        chat_note(&p->r, TP_CHANGED, SPAN("this model can be made to call, but not this one tool"),
+                  "tool_choice");
+    return SPAN_NONE;
+}
+
 static void put_choice(plan *p, uint32_t others)
 {
     json_out *o = &p->o;
     tp_str name;
     int must = forced(p, &name), answer = p->reply->json_len != 0;
+    if (!knows_choices(p, must))
+        return;
     if (!must && !answer && p->choice.kind != CHAT_CHOICE_AUTO &&
         p->choice.kind != CHAT_CHOICE_ALLOWED)
         return;
@@ -229,6 +311,7 @@ static void put_choice(plan *p, uint32_t others)
     jo_open(o, SPAN("{"));
     if (answer && !others)
         name = (tp_str){p->reply->json_name, p->reply->json_len};
+    name = nameable(p, name, others + (uint32_t)answer);
     if (name.len && (must || (answer && !others))) {
         jo_key(o, SPAN("tool"));
         jo_open(o, SPAN("{"));
@@ -269,8 +352,7 @@ void bedrock_tools(plan *p)
             put_cache(&l, tool.is_function && is_allowed(p, tool.name) ? tool.cache_control : 0);
         }
     uint32_t others = l.written;
-    if (p->format.kind == CHAT_FORMAT_SCHEMA && p->format.schema &&
-        p->t.structured == STRUCTURED_TOOL)
+    if (p->format.kind == CHAT_FORMAT_SCHEMA && p->format.schema && !p->native_format)
         put_answer_tool(&l);
     if (!l.written && p->has_history)
         put_history(&l);

@@ -329,7 +329,7 @@ static void whole_block(reading *x, uint32_t block)
     uint32_t audio = kind_in(x, block, SPAN("audio"), TP_OBJECT);
     if (text)
         bedrock_text(x, x->r->items++, span_text(x->h, x->c, &x->d, text));
-    else if (use && !string_in(x, use, SPAN("type")).len)
+    else if (use && !span_is(string_in(x, use, SPAN("type")), "server_tool_use"))
         whole_call(x, use);
     else if (thought)
         whole_thought(x, thought);

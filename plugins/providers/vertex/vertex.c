@@ -208,7 +208,7 @@ static tp_status write_body(const tp_instance *in, tp_call *c, const tp_operatio
                             const tp_target *target, reply_state *s)
 {
     if (s->publisher == PUBLISHER_ANTHROPIC) {
-        anthropic_variant v = {.version = SPAN("vertex-2023-10-16"), .no_model = 1};
+        anthropic_variant v = {.version = SPAN("vertex-2023-10-16"), .no_model = 1, .no_urls = 1};
         anthropic_read_options(in->host, &target->options, &v);
         return anthropic_write(in->host, c, &v, op, target, &s->as.anthropic);
     }

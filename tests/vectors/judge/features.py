@@ -109,7 +109,8 @@ def judge_feature(api, driver, feature, model):
     result = build(driver, body, model)
     if result["status"] != "ok":
         fail = result.get("fail")
-        if api.PROVIDER in feature.get("may_refuse", ()) and fail and \
+        who = getattr(api, "REFUSES_AS", ()) or (api.PROVIDER,)
+        if set(who) & set(feature.get("may_refuse", ())) and fail and \
                 result["status"] in ("unsupported", "input"):
             return None
         return [f"{result['where']} failed with {result['status']}: {short(fail or '')}"]

@@ -3,6 +3,7 @@ import json
 from urllib.parse import quote
 
 from rules import Rules
+from rules_anthropic import SCHEMA_WORDS_REFUSED
 
 MEMBERS = ("messages", "system", "inferenceConfig", "toolConfig", "guardrailConfig",
            "additionalModelRequestFields", "promptVariables", "additionalModelResponseFieldPaths",
@@ -23,6 +24,7 @@ class Checker(Rules):
         super().__init__()
         self.body = body
         self.uses_tools = False
+        self.marks = 0
 
     # ---- Blocks.
 
@@ -35,6 +37,9 @@ class Checker(Rules):
         return next(iter(value))
 
     def cache_point(self, place, value):
+        self.marks += 1
+        if self.marks > 4:
+            self.bad(place, "a request has at most four cache points")
         if self.known(place, value, ("type", "ttl"), ("type",)):
             self.word(f"{place}.type", value["type"], ("default",))
 
@@ -87,7 +92,8 @@ class Checker(Rules):
             if kind in ("image", "document"):
                 self.media(f"{here}.{kind}", kind, block[kind])
             elif kind == "text":
-                self.string(f"{here}.text", block["text"])
+                if self.string(f"{here}.text", block["text"]) and not block["text"].strip():
+                    self.bad(f"{here}.text", "text content blocks must be non-empty")
             elif kind == "json" and not isinstance(block["json"], dict):
                 self.bad(f"{here}.json", "expected an object")
 
@@ -137,6 +143,9 @@ class Checker(Rules):
             for k, block in enumerate(content):
                 self.block(f"{place}.content[{k}]", block, USER if role == "user" else ASSISTANT)
             content = [b for b in content if isinstance(b, dict)]
+            for k, block in enumerate(content):
+                if "cachePoint" in block and (not k or "reasoningContent" in content[k - 1]):
+                    self.bad(f"{place}.content[{k}]", "a cache point stands first, or after a thought")
             results = [b["toolResult"].get("toolUseId") for b in content if "toolResult" in b]
             if sorted(map(str, results)) != sorted(map(str, before)):
                 self.bad(place, f"has tool results for {results}, but the turn before asked for "
@@ -195,6 +204,29 @@ class Checker(Rules):
             schema = spec["inputSchema"]["json"]
             if not isinstance(schema, dict) or schema.get("type") != "object":
                 self.bad(f"{place}.inputSchema.json.type", "must be 'object'")
+            elif spec.get("strict") is True:
+                self.closed(f"{place}.inputSchema.json", schema)
+
+    def closed(self, place, schema):
+        """Within the subset of JSON Schema that structured output takes."""
+        if isinstance(schema, list):
+            for i, inner in enumerate(schema):
+                self.closed(f"{place}[{i}]", inner)
+        if not isinstance(schema, dict):
+            return
+        for word in SCHEMA_WORDS_REFUSED:
+            if word in schema:
+                self.bad(f"{place}.{word}", "is not supported")
+        kind = schema.get("type")
+        if (kind == "object" or isinstance(kind, list) and "object" in kind) and \
+                schema.get("additionalProperties") is not False:
+            self.bad(place, "additionalProperties must be false")
+        for key in ("properties", "$defs", "definitions"):
+            for name, inner in (schema.get(key) or {}).items():
+                self.closed(f"{place}.{key}.{name}", inner)
+        for key in ("anyOf", "allOf", "items"):
+            if key in schema:
+                self.closed(f"{place}.{key}", schema[key])
 
     def output_config(self, config):
         if not self.known("outputConfig", config, ("textFormat", "effort")):
@@ -209,7 +241,7 @@ class Checker(Rules):
         if self.known(place, inner, ("schema", "name", "description"), ("schema",)) and \
                 self.string(f"{place}.schema", inner["schema"]):
             try:
-                json.loads(inner["schema"])
+                self.closed(f"{place}.schema", json.loads(inner["schema"]))
             except ValueError:
                 self.bad(f"{place}.schema", "is not the text of a JSON schema")
 
