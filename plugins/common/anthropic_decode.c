@@ -185,6 +185,16 @@ tp_status anthropic_emit_finish(document *f)
     return f->h->emit(f->c, &e);
 }
 
+tp_status anthropic_finish_unsaid(document *f)
+{
+    tp_event e = {.size = sizeof(e), .kind = TP_EV_FINISH};
+    if (f->r->finished)
+        return TP_OK;
+    f->r->finished = 1;
+    e.code = f->r->calls ? TP_FINISH_TOOLS : TP_FINISH_STOP;
+    return f->h->emit(f->c, &e);
+}
+
 /* ---- Blocks. */
 static tp_status emit_text(document *f, int32_t kind, uint32_t item, tp_str text)
 {
@@ -245,47 +255,49 @@ static tp_status emit_arguments(document *f, anthropic_block *b, tp_str json)
                                  : emit_text(f, TP_EV_ARGUMENTS, b->item, json);
 }
 
-/* A citation. One of the web is an annotation as OpenAI has it: start_index and end_index count
- * characters of the text. In a stream the citation may come before the text that it is for; then
- * both are the place where that begins. Others pass as they stand. */
-static tp_status emit_citation(document *f, const anthropic_block *b, uint32_t t)
+/* An annotation: its pieces, joined. */
+static tp_status emit_annotation(document *f, const anthropic_block *b, const tp_str *pieces, size_t n)
 {
-    static const tp_str pieces[] = {SPAN_INIT("{\"type\":\"url_citation\",\"url_citation\":{\"url\":"),
-                                    SPAN_INIT(",\"title\":"), SPAN_INIT(",\"content\":"),
-                                    SPAN_INIT(",\"start_index\":"), SPAN_INIT(",\"end_index\":"),
-                                    SPAN_INIT("}}")};
     tp_event e = {.size = sizeof(e), .kind = TP_EV_ANNOTATION, .item = b->item};
-    uint32_t url = in(f, t, SPAN("url")), title = in(f, t, SPAN("title"));
-    uint32_t cited = in(f, t, SPAN("cited_text"));
-    f->r->answered = 1;
-    e.raw = span_raw(&f->doc, t);
-    if (span_kind(&f->doc, url) != TP_STRING)
-        return f->h->emit(f->c, &e);
-    char from[24], to[24];
-    tp_str values[5] = {span_raw(&f->doc, url),
-                        span_kind(&f->doc, title) == TP_STRING ? span_raw(&f->doc, title)
-                                                               : SPAN("\"\""),
-                        span_kind(&f->doc, cited) == TP_STRING ? span_raw(&f->doc, cited)
-                                                               : SPAN_NONE,
-                        span_of_int(b->from, from), span_of_int(f->r->chars, to)};
     size_t room = 0;
-    for (int i = 0; i < 6; i++)
-        room += pieces[i].len + (i < 5 ? values[i].len : 0);
+    for (size_t i = 0; i < n; i++)
+        room += pieces[i].len;
     char *text = f->h->alloc(f->c, room), *p = text;
     if (!text)
         return TP_E_NOMEM;
-    for (int i = 0; i < 6; i++) {
-        if (i == 2 && !values[2].len)
-            continue;
-        memcpy(p, pieces[i].ptr, pieces[i].len);
+    for (size_t i = 0; i < n; i++) {
+        if (pieces[i].len)
+            memcpy(p, pieces[i].ptr, pieces[i].len);
         p += pieces[i].len;
-        if (i == 5)
-            break;
-        memcpy(p, values[i].ptr, values[i].len);
-        p += values[i].len;
     }
-    e.raw = (tp_str){text, (size_t)(p - text)};
+    e.raw = (tp_str){text, room};
+    f->r->answered = 1;
     return f->h->emit(f->c, &e);
+}
+
+/* A citation: of the web as OpenAI has it, any other as one of a document. start_index and end_index
+ * count characters of the text. In a stream the citation may come before the text that it is for; then
+ * both are the place where that begins. */
+static tp_status emit_citation(document *f, const anthropic_block *b, uint32_t t)
+{
+    uint32_t url = in(f, t, SPAN("url")), title = in(f, t, SPAN("title"));
+    uint32_t cited = in(f, t, SPAN("cited_text"));
+    int quotes = span_kind(&f->doc, cited) == TP_STRING;
+    char from[24], to[24];
+    tp_str first = span_of_int(b->from, from), last = span_of_int(f->r->chars, to);
+    tp_str web[] = {SPAN("{\"type\":\"url_citation\",\"url_citation\":{\"url\":"),
+                    span_raw(&f->doc, url),
+                    SPAN(",\"title\":"),
+                    span_kind(&f->doc, title) == TP_STRING ? span_raw(&f->doc, title) : SPAN("\"\""),
+                    quotes ? SPAN(",\"content\":") : SPAN_NONE,
+                    quotes ? span_raw(&f->doc, cited) : SPAN_NONE,
+                    SPAN(",\"start_index\":"), first, SPAN(",\"end_index\":"), last, SPAN("}}")};
+    tp_str other[] = {SPAN("{\"type\":\"document_citation\",\"document_citation\":{\"start_index\":"),
+                      first, SPAN(",\"end_index\":"), last, SPAN(",\"sources\":["),
+                      span_raw(&f->doc, t), SPAN("]}}")};
+    return span_kind(&f->doc, url) == TP_STRING
+               ? emit_annotation(f, b, web, sizeof(web) / sizeof(web[0]))
+               : emit_annotation(f, b, other, sizeof(other) / sizeof(other[0]));
 }
 
 static tp_status emit_citations(document *f, const anthropic_block *b, uint32_t list)
@@ -547,6 +559,11 @@ tp_status anthropic_decode(document *f)
     f->r->answered = 1;
     if (st == TP_OK)
         st = decode_end(f);
-    f->r->finished = 1; /* a whole message is complete */
-    return st;
+    return st == TP_OK ? anthropic_finish_unsaid(f) : st; /* a whole message is complete */
+}
+
+tp_status anthropic_stop(document *f)
+{
+    tp_status st = stop_all(f);
+    return st == TP_OK ? anthropic_finish_unsaid(f) : st;
 }

@@ -98,7 +98,10 @@ void anthropic_read_members(document *f, uint32_t object);
 tp_status anthropic_emit_start(document *f);
 tp_status anthropic_emit_usage(document *f, int final);
 tp_status anthropic_emit_finish(document *f);
+/* Of a reply that is complete, and did not say why it ended. */
+tp_status anthropic_finish_unsaid(document *f);
 tp_status anthropic_decode(document *f); /* a frame or a message, as canonical events */
+tp_status anthropic_stop(document *f); /* the end of a stream */
 tp_status anthropic_relay(document *f, tp_str raw);
 tp_status anthropic_fault_in(document *f);
 #endif

@@ -190,6 +190,7 @@ tp_status anthropic_relay(document *f, tp_str raw)
         st = f->h->emit(f->c, &e);
     if (st == TP_OK && (last || !r->sse))
         st = anthropic_emit_finish(f);
+    r->finished |= !r->sse; /* a whole message is complete */
     if (st == TP_OK && (start || last || !r->sse))
         st = anthropic_emit_usage(f, !start);
     return st;
@@ -201,6 +202,8 @@ static tp_status finish_stream(document *f, tp_str raw)
     tp_event e = {.size = sizeof(e), .kind = TP_EV_END};
     if (f->r->relay)
         st = anthropic_relay(f, raw);
+    else
+        st = anthropic_stop(f);
     f->r->done = 1;
     return st == TP_OK ? f->h->emit(f->c, &e) : st;
 }

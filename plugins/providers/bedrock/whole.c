@@ -35,44 +35,59 @@ void bedrock_item(reading *x, uint32_t item, uint32_t t)
     chat_emit(&x->o, &e);
 }
 
-/* {"url_citation": {...}} where the source is an address; else as the API has it. */
-void bedrock_citation(reading *x, uint32_t item, uint32_t citation)
+static void put_annotation(reading *x, uint32_t item, const tp_str *parts, size_t count)
 {
     tp_event e = chat_event(TP_EV_ANNOTATION, 0, item);
+    size_t n = 0;
+    for (size_t i = 0; i < count; i++)
+        n += parts[i].len;
+    char *text = x->h->alloc(x->c, n), *p = text;
+    if (!text) {
+        x->o.st = TP_E_NOMEM;
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        memcpy(p, parts[i].ptr, parts[i].len);
+        p += parts[i].len;
+    }
+    e.raw = (tp_str){text, n};
+    x->r->answered = 1;
+    chat_emit(&x->o, &e);
+}
+
+/* {"url_citation": {...}} where the source is an address; else one of a document, told as the API has
+ * it. */
+void bedrock_citation(reading *x, uint32_t item, uint32_t citation)
+{
     char from[24], to[24];
+    if (span_kind(&x->d, citation) != TP_OBJECT)
+        return;
     uint32_t location = kind_in(x, citation, SPAN("location"), TP_OBJECT);
     uint32_t web = location ? kind_in(x, location, SPAN("web"), TP_OBJECT) : 0;
     uint32_t url = web ? kind_in(x, web, SPAN("url"), TP_STRING) : 0;
     uint32_t title = kind_in(x, citation, SPAN("title"), TP_STRING);
-    if (span_kind(&x->d, citation) != TP_OBJECT)
-        return;
-    e.raw = span_raw(&x->d, citation);
-    if (url) {
-        tp_str parts[] = {SPAN("{\"type\":\"url_citation\",\"url_citation\":{\"url\":"),
-                          span_raw(&x->d, url),
-                          SPAN(",\"title\":"),
-                          title ? span_raw(&x->d, title) : SPAN("\"\""),
-                          SPAN(",\"start_index\":"),
-                          span_of_int(x->r->block_from, from),
-                          SPAN(",\"end_index\":"),
-                          span_of_int(x->r->chars, to),
-                          SPAN("}}")};
-        size_t n = 0;
-        for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
-            n += parts[i].len;
-        char *text = x->h->alloc(x->c, n), *p = text;
-        if (!text) {
-            x->o.st = TP_E_NOMEM;
-            return;
-        }
-        for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-            memcpy(p, parts[i].ptr, parts[i].len);
-            p += parts[i].len;
-        }
-        e.raw = (tp_str){text, n};
-    }
-    x->r->answered = 1;
-    chat_emit(&x->o, &e);
+    tp_str first = span_of_int(x->r->block_from, from), last = span_of_int(x->r->chars, to);
+    tp_str of_web[] = {SPAN("{\"type\":\"url_citation\",\"url_citation\":{\"url\":"),
+                       span_raw(&x->d, url),
+                       SPAN(",\"title\":"),
+                       title ? span_raw(&x->d, title) : SPAN("\"\""),
+                       SPAN(",\"start_index\":"),
+                       first,
+                       SPAN(",\"end_index\":"),
+                       last,
+                       SPAN("}}")};
+    tp_str other[] = {
+        SPAN("{\"type\":\"document_citation\",\"document_citation\":{\"start_index\":"),
+        first,
+        SPAN(",\"end_index\":"),
+        last,
+        SPAN(",\"sources\":["),
+        span_raw(&x->d, citation),
+        SPAN("]}}")};
+    if (url)
+        put_annotation(x, item, of_web, sizeof(of_web) / sizeof(of_web[0]));
+    else
+        put_annotation(x, item, other, sizeof(other) / sizeof(other[0]));
 }
 
 static int base64_value(char c)
