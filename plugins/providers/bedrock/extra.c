@@ -211,6 +211,9 @@ static void put_claude_thinking(plan *p)
     jo_key_string(o, SPAN("type"), p->adaptive ? SPAN("adaptive") : SPAN("enabled"));
     if (!p->adaptive)
         jo_key_int(o, SPAN("budget_tokens"), p->budget);
+    else if (p->t.version >= 407) /* from here on the thought's text is left out unless asked for */
+        jo_key_string(o, SPAN("display"),
+                      p->thinking.hidden ? SPAN("omitted") : SPAN("summarized"));
     jo_close(o, SPAN("}"));
 }
 
