@@ -81,7 +81,7 @@ static uint32_t last_text(const google_body *b, const chat_message *m)
     chat_part p;
     uint32_t at = 0;
     for (chat_parts it = chat_parts_of(&b->r, m->content); chat_next_part(&b->r, &it, &p);)
-        if (p.kind == CHAT_PART_TEXT && !google_is_empty_text(b, &p))
+        if (p.kind == CHAT_PART_TEXT && !google_is_empty(b, &p))
             at = p.at;
     return at;
 }
@@ -140,7 +140,7 @@ static uint32_t put_parts(google_walk *w, const chat_message *m, proofs *k)
     uint32_t last = last_text(b, m), images = 0;
     for (chat_parts it = chat_parts_of(&b->r, m->content);
          chat_next_part(&b->r, &it, &p) && b->r.st == TP_OK;) {
-        if (google_is_empty_text(b, &p))
+        if (google_is_empty(b, &p))
             continue;
         google_open_content(w, CHAT_ASSISTANT);
         if (p.at == last)
@@ -206,6 +206,11 @@ static void put_call(google_walk *w, const chat_message *m, const chat_call *cal
 {
     google_body *b = w->b;
     json_out *o = &b->o;
+    if (!call->name.len) {
+        chat_refuse(&b->r, TP_E_UNSUPPORTED, SPAN("this provider knows calls of functions only"),
+                    "messages[%u].tool_calls[%u]", m->index, call->index);
+        return;
+    }
     id_slot *s = id_map_get(&k->by_id, call->id);
     tp_str proof = s ? s->value : proof_of_extra(b, call->extra);
     if (s)

@@ -26,6 +26,8 @@ google_value google_own(google_body *b, tp_str snake, tp_str camel)
         t = span_find(b->r.h, d, b->google, camel);
         if (!span_given(d, t))
             t = span_find(b->r.h, d, b->google, snake);
+        if (t && b->extra_count < sizeof(b->extras) / sizeof(b->extras[0]))
+            b->extras[b->extra_count++] = t;
     }
     if (span_given(d, t))
         return (google_value){d, t};
@@ -179,6 +181,30 @@ static void find_extra(google_body *b)
     b->google = google;
 }
 
+/* What of it nobody took. */
+static void report_extra(google_body *b)
+{
+    static const tp_str why = SPAN_INIT("this provider does not take it");
+    uint32_t extra = b->google ? b->r.h->find(b->r.d, 0, SPAN("extra_body")) : 0;
+    if (!extra)
+        return;
+    for (members m = members_of(b->r.d, extra); members_next(&m);) {
+        tp_str key = span_inner(b->r.d, m.key);
+        if (m.value != b->google && span_given(b->r.d, m.value))
+            chat_note(&b->r, TP_DROPPED, why, "extra_body.%.*s",
+                      (int)(key.len > 64 ? 64 : key.len), key.ptr);
+    }
+    for (members m = members_of(b->r.d, b->google); members_next(&m);) {
+        tp_str key = span_inner(b->r.d, m.key);
+        int taken = !span_given(b->r.d, m.value);
+        for (uint32_t i = 0; i < b->extra_count && !taken; i++)
+            taken = b->extras[i] == m.value;
+        if (!taken)
+            chat_note(&b->r, TP_DROPPED, why, "extra_body.google.%.*s",
+                      (int)(key.len > 64 ? 64 : key.len), key.ptr);
+    }
+}
+
 static void put_members(google_body *b)
 {
     google_put_contents(b);
@@ -192,6 +218,7 @@ static void put_members(google_body *b)
     }
     put_service_tier(b);
     take_defaults(b);
+    report_extra(b);
 }
 
 tp_status google_write_body(const tp_host *h, tp_call *c, const google_flavor *f,

@@ -18,6 +18,7 @@ typedef struct google_body { /* one request on its way */
     google_flavor f;
     google_model m;
     uint32_t google;        /* extra_body.google, or 0 */
+    uint32_t extras[24], extra_count; /* its members that were looked at */
     const tp_doc *options;  /* the deployment's, or NULL */
     uint32_t functions;     /* how many were declared */
 } google_body;

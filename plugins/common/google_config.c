@@ -39,14 +39,19 @@ static void put_own(config *g, tp_str snake, tp_str camel)
 static void put_limits(config *g)
 {
     google_body *b = g->b;
-    int64_t most = chat_max_tokens(&b->r), n;
+    enum { CANDIDATES = 8 };
+    int64_t most = chat_max_tokens(&b->r), n = 1;
     if (most >= 0)
         jo_int(key(g, SPAN("maxOutputTokens")), most);
     put_same(g, SPAN("temperature"), SPAN("temperature"));
     put_same(g, SPAN("top_p"), SPAN("topP"));
     put_own(g, SPAN("top_k"), SPAN("topK"));
     uint32_t choices = chat_take(&b->r, SPAN("n"));
-    if (span_int(b->r.d, choices, &n) && n > 1)
+    if (span_int(b->r.d, choices, &n) && n > CANDIDATES) {
+        chat_note(&b->r, TP_CHANGED, SPAN("this provider gives 8 choices at most"), "n");
+        n = CANDIDATES;
+    }
+    if (choices && n > 1)
         jo_int(key(g, SPAN("candidateCount")), n);
     put_same(g, SPAN("presence_penalty"), SPAN("presencePenalty"));
     put_same(g, SPAN("frequency_penalty"), SPAN("frequencyPenalty"));
@@ -58,13 +63,17 @@ static void put_stop(config *g)
     enum { MOST = 5 };
     uint32_t stop = chat_take(&b->r, SPAN("stop")), count = 0;
     json_out *o = &b->o;
-    for (uint32_t t = 0; chat_next_stop(&b->r, stop, &t); count++) {
+    for (uint32_t t = 0; chat_next_stop(&b->r, stop, &t);) {
+        if (b->r.d->tokens[t].len <= 2) {
+            chat_note(&b->r, TP_DROPPED, SPAN("an empty stop sequence is refused here"), "stop");
+            continue;
+        }
         if (count == MOST) {
             chat_note(&b->r, TP_DROPPED, SPAN("this provider takes 5 stop sequences at most"),
                       "stop[5]");
             break;
         }
-        if (!count) {
+        if (!count++) {
             key(g, SPAN("stopSequences"));
             jo_open(o, SPAN("["));
         }
@@ -196,20 +205,24 @@ static void put_thinking(config *g)
             jo_token(key(g, SPAN("thinkingConfig")), own.d, own.t);
         return;
     }
+    if (own.d == b->r.d)
+        chat_note(&b->r, TP_DROPPED, SPAN("the other word for it in this request takes precedence"),
+                  "thinking_config");
     if (b->m.thinking == GOOGLE_THINK_NONE) {
         if (k.wanted)
             chat_note(&b->r, TP_DROPPED, SPAN("this model does not think"), "%s", place);
         return;
     }
     json_out *o = key(g, SPAN("thinkingConfig"));
+    int64_t budget = b->m.thinking == GOOGLE_THINK_BUDGET ? budget_of(b, &k, place) : -1;
     jo_open(o, SPAN("{"));
     if (b->m.thinking == GOOGLE_THINK_BUDGET)
-        jo_key_int(o, SPAN("thinkingBudget"), budget_of(b, &k, place));
+        jo_key_int(o, SPAN("thinkingBudget"), budget);
     else if (k.wanted && k.budget >= 0)
         jo_key_int(o, SPAN("thinkingBudget"), k.budget); /* not beside a level */
     else if (!k.wanted || k.effort.len)
         jo_key_string(o, SPAN("thinkingLevel"), level_of(b, &k, place));
-    if (k.wanted)
+    if (k.wanted && budget != 0) /* without a thought there is none to be shown */
         jo_key_bool(o, SPAN("includeThoughts"), !k.hidden);
     jo_close(o, SPAN("}"));
 }

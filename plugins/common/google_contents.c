@@ -33,10 +33,26 @@ void google_open_content(google_walk *w, int32_t role)
     w->written = 1;
 }
 
-int google_is_empty_text(const google_body *b, const chat_part *p)
+static int is_blank(const google_body *b, uint32_t text)
 {
-    return (p->kind == CHAT_PART_TEXT || p->kind == CHAT_PART_REFUSAL) &&
-           (!p->text || b->r.d->tokens[p->text].len <= 2);
+    return span_kind(b->r.d, text) != TP_STRING || b->r.d->tokens[text].len <= 2;
+}
+
+static int is_empty_thought(const google_body *b, const chat_part *p)
+{
+    uint32_t t = span_find(b->r.h, b->r.d, p->at, SPAN("thinking"));
+    for (uint32_t x = t + 1; span_kind(b->r.d, t) == TP_ARRAY && x < b->r.d->tokens[t].next;
+         x = b->r.d->tokens[x].next)
+        if (!is_blank(b, span_find(b->r.h, b->r.d, x, SPAN("text"))))
+            return 0;
+    return is_blank(b, t);
+}
+
+int google_is_empty(const google_body *b, const chat_part *p)
+{
+    if (p->kind == CHAT_PART_THINKING)
+        return is_empty_thought(b, p);
+    return (p->kind == CHAT_PART_TEXT || p->kind == CHAT_PART_REFUSAL) && is_blank(b, p->text);
 }
 
 void google_put_text(google_body *b, tp_str raw, int thought, tp_str proof)
@@ -97,7 +113,7 @@ static void put_system_parts(google_body *b, const chat_message *m, int *open)
             chat_refuse(&b->r, TP_E_UNSUPPORTED,
                         SPAN("this provider takes nothing but text in a system message"),
                         "messages[%u].content[%u]", m->index, p.index);
-        if (p.kind != CHAT_PART_TEXT || google_is_empty_text(b, &p))
+        if (p.kind != CHAT_PART_TEXT || google_is_empty(b, &p))
             continue;
         if (!*open) {
             jo_key(o, SPAN("systemInstruction"));
@@ -141,7 +157,7 @@ static void put_user(google_walk *w, const chat_message *m)
     chat_part p;
     for (chat_parts it = chat_parts_of(&b->r, m->content);
          chat_next_part(&b->r, &it, &p) && b->r.st == TP_OK;) {
-        if (google_is_empty_text(b, &p))
+        if (google_is_empty(b, &p))
             continue;
         google_open_content(w, CHAT_USER);
         google_put_part(b, &p, m->index);
@@ -275,23 +291,45 @@ static void put_result(google_walk *w, const chat_message *m)
 
 /* ---- All of them. */
 
+static int says_something(const google_body *b, const chat_message *m)
+{
+    chat_part p;
+    for (chat_parts it = chat_parts_of(&b->r, m->content); chat_next_part(&b->r, &it, &p);)
+        if (!google_is_empty(b, &p))
+            return 1;
+    return 0;
+}
+
 /* Where the current turn begins, how many calls there are, and what kinds of messages. */
 static int survey(google_walk *w)
 {
     google_body *b = w->b;
     chat_message m;
-    uint32_t calls = 0;
+    uint32_t calls = 0, spoken = 0;
     for (chat_messages it = chat_messages_of(&b->r); chat_next_message(&b->r, &it, &m);) {
         w->systems += m.role == CHAT_SYSTEM;
         w->others += m.role != CHAT_SYSTEM;
-        if (m.role == CHAT_USER)
+        if (m.role == CHAT_USER && says_something(b, &m)) {
             w->turn = m.index;
+            spoken = 1;
+        }
         calls += m.function_call != 0;
         for (uint32_t t = m.tool_calls + 1; m.tool_calls && t < b->r.d->tokens[m.tool_calls].next;
              t = b->r.d->tokens[t].next)
             calls++;
+        w->headless |= calls && !spoken;
     }
     return id_map_init(b->r.h, b->r.c, &w->names, calls);
+}
+
+/* A turn with calls comes after one of a user, or is refused: where a conversation has lost its
+ * beginning, a user says nothing first. */
+static void put_head(google_walk *w)
+{
+    google_open_content(w, CHAT_USER);
+    google_put_text(w->b, SPAN("\" \""), 0, SPAN_NONE);
+    chat_note(&w->b->r, TP_REPAIRED, SPAN("begins with a call: a blank message of a user was put "
+                                          "before it, which this provider wants"), "messages");
 }
 
 static void put_message(google_walk *w, const chat_message *m)
@@ -329,6 +367,8 @@ void google_put_contents(google_body *b)
     }
     jo_key(&b->o, SPAN("contents"));
     jo_open(&b->o, SPAN("["));
+    if (w.headless)
+        put_head(&w);
     chat_messages it = chat_messages_of(&b->r), before = it;
     for (; chat_next_message(&b->r, &it, &m) && google_status(b) == TP_OK; before = it) {
         if (m.role == CHAT_SYSTEM && w.others)

@@ -98,7 +98,7 @@ tp_str google_media_type(const chat_part *p)
         if (seen.len)
             type = seen;
     }
-    return type;
+    return span_ieq(type, SPAN("image/jpg")) ? SPAN("image/jpeg") : type;
 }
 
 /* Base64 needs no escapes, so megabytes pass as they stand; what is no base64 is quoted, and the

@@ -29,6 +29,19 @@ static const own_tool *own_tool_of(tp_str name)
 }
 
 /* ---- Functions. */
+
+/* Of its own, or by reference or union. */
+static int has_properties(const google_body *b, uint32_t schema)
+{
+    static const tp_str others[] = {SPAN_INIT("$ref"), SPAN_INIT("allOf"), SPAN_INIT("anyOf"),
+                                    SPAN_INIT("oneOf")};
+    uint32_t t = span_find(b->r.h, b->r.d, schema, SPAN("properties"));
+    int any = span_kind(b->r.d, t) == TP_OBJECT && span_filled(b->r.d, t);
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]) && !any; i++)
+        any = span_find(b->r.h, b->r.d, schema, others[i]) != 0;
+    return any;
+}
+
 static void put_parameters(google_body *b, const chat_tool *t)
 {
     if (!t->parameters || !span_filled(b->r.d, t->parameters))
@@ -37,8 +50,7 @@ static void put_parameters(google_body *b, const chat_tool *t)
         jo_key_token(&b->o, SPAN("parametersJsonSchema"), b->r.d, t->parameters);
         return;
     }
-    uint32_t properties = span_find(b->r.h, b->r.d, t->parameters, SPAN("properties"));
-    if (properties && !span_filled(b->r.d, properties))
+    if (!has_properties(b, t->parameters))
         return; /* a function without parameters; an empty object is refused here */
     char place[48];
     char digits[24];
@@ -136,13 +148,19 @@ static int is_native(const google_body *b, uint32_t t)
     return 1;
 }
 
-static uint32_t put_own_tools(google_body *b, chat_tools it)
+/* They know no choice: where the client wants none called they stay away. */
+static uint32_t put_own_tools(google_body *b, chat_tools it, const chat_choice *k)
 {
     chat_tool t;
     uint32_t count = 0;
     while (chat_next_tool(&b->r, &it, &t) && google_status(b) == TP_OK) {
         if (t.is_function)
             continue;
+        if (k->kind == CHAT_CHOICE_NONE) {
+            chat_note(&b->r, TP_CHANGED, SPAN("left out, for tool_choice is none"), "tools[%u]",
+                      t.index);
+            continue;
+        }
         const own_tool *own = t.type.len ? own_tool_of(t.type) : NULL;
         if (own) {
             put_typed(b, &t, own);
@@ -252,6 +270,8 @@ static void put_tool_config(google_body *b, const chat_choice *k, uint32_t funct
     int mixed = functions && owns && b->m.generation >= 30 && !b->f.vertex;
     if (k->kind == CHAT_CHOICE_OTHER)
         chat_note(&b->r, TP_DROPPED, SPAN("this provider has no such choice"), "tool_choice");
+    else if (!functions && owns && k->kind != CHAT_CHOICE_NOT_SAID && k->kind != CHAT_CHOICE_AUTO)
+        chat_note(&b->r, TP_DROPPED, SPAN("Google's own tools know no choice"), "tool_choice");
     if (!mode.len && !own.d && !mixed)
         return;
     jo_key(o, SPAN("toolConfig"));
@@ -270,12 +290,14 @@ static void put_tool_config(google_body *b, const chat_choice *k, uint32_t funct
     jo_close(o, SPAN("}"));
 }
 
-/* Are there any? Without them no list is written: an empty one is refused. */
-static int any_tools(const google_body *b, chat_tools it)
+/* Are there any to be written? Without them no list is: an empty one is refused. */
+static int any_tools(const google_body *b, chat_tools it, const chat_choice *k)
 {
     chat_tool t;
-    return chat_next_tool(&b->r, &it, &t) ||
-           span_given(b->r.d, b->r.h->find(b->r.d, 0, SPAN("web_search_options")));
+    while (chat_next_tool(&b->r, &it, &t))
+        if (t.is_function || k->kind != CHAT_CHOICE_NONE)
+            return 1;
+    return span_given(b->r.d, b->r.h->find(b->r.d, 0, SPAN("web_search_options")));
 }
 
 void google_put_tools(google_body *b)
@@ -284,13 +306,15 @@ void google_put_tools(google_body *b)
     chat_tools it = chat_take_tools(&b->r);
     chat_choice k = chat_take_choice(&b->r);
     uint32_t functions = 0, owns = 0;
-    if (any_tools(b, it)) {
+    if (any_tools(b, it, &k)) {
         jo_key(o, SPAN("tools"));
         jo_open(o, SPAN("["));
         functions = b->functions = put_functions(b, it);
-        owns = put_own_tools(b, it);
+        owns = put_own_tools(b, it, &k);
         owns += put_web_search(b);
         jo_close(o, SPAN("]"));
+    } else {
+        put_own_tools(b, it, &k); /* that they are left out */
     }
     if (google_status(b) == TP_OK)
         put_tool_config(b, &k, functions, owns);
