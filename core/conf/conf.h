@@ -351,6 +351,9 @@ int conf_reference(buf *out);
  * where a member was replaced by a value of the environment, the place is that of the {"env": ...}.
  */
 conf_place conf_place_in(conf_place base, tp_str text, uint32_t at);
+/* Is the value at byte `at` of options the null that stands for a variable that is not set? Only
+ * what is dormant or off has such. */
+int conf_place_unset(conf_place base, uint32_t at);
 
 /* Is this a JSON Schema that conf_check_options can check by? 0, or TP_ERROR_CONFIG with a sentence
  * that names the keyword and where in the schema it stands ("properties.region.pattern"). */

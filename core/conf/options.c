@@ -8,7 +8,8 @@
 
 typedef struct anchor { /* from byte `at` of the text on */
     uint32_t at, line, column;
-    uint32_t pinned; /* 1: every byte up to the next anchor has this place */
+    uint16_t pinned; /* 1: every byte up to the next anchor has this place */
+    uint16_t unset;  /* 1: null stands for a variable that is not set */
 } anchor;
 struct conf_map {
     uint32_t count, cap;
@@ -43,6 +44,15 @@ conf_place conf_place_in(conf_place base, tp_str text, uint32_t at)
     return a.pinned ? base : walk(base, str_make(text.ptr + a.at, end - a.at));
 }
 
+int conf_place_unset(conf_place base, uint32_t at)
+{
+    const conf_map *m = base.map;
+    for (uint32_t i = 0; m && i < m->count && m->anchors[i].at <= at; i++)
+        if (m->anchors[i].at == at && m->anchors[i].unset)
+            return 1;
+    return 0;
+}
+
 typedef struct writer {
     conf_loader *l;
     buf out;
@@ -58,14 +68,14 @@ static int add(writer *w, conf_node n, tp_str s)
     return conf_fail(w->l, n, "options are over 8 MiB with their environment variables");
 }
 
-static void add_anchor(writer *w, conf_place p, uint32_t pinned)
+static void add_anchor(writer *w, conf_place p, uint16_t pinned)
 {
     conf_map *m = &w->map;
     if (m->count == m->cap) {
         m->cap = m->cap ? m->cap * 2 : 8;
         m->anchors = tp_xrealloc(m->anchors, m->cap * sizeof(*m->anchors));
     }
-    m->anchors[m->count++] = (anchor){(uint32_t)w->out.len, p.line, p.column, pinned};
+    m->anchors[m->count++] = (anchor){(uint32_t)w->out.len, p.line, p.column, pinned, 0};
 }
 
 /* {"env": NAME} or {"env": NAME, "default": X}, in any order: sets the two value tokens. */
@@ -106,8 +116,10 @@ static int write_env(writer *w, conf_node n, const conf_path *path, uint32_t nam
                              conf_path_text(path).s, variable.ptr);
         return json_quote(&w->out, str_of(v)) ? conf_fail(l, n, "options are over 8 MiB") : 0;
     }
-    if (w->soft)
+    if (w->soft) {
+        w->map.anchors[w->map.count - 1].unset = 1;
         return add(w, n, STR("null"));
+    }
     return conf_fail(l, n,
                      "%s: environment variable %s is not set, and there is no \"default\" "
                      "beside \"env\"; set it or add one",

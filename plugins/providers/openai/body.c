@@ -74,6 +74,8 @@ int openai_says_nothing(const tp_doc *d, tp_str key, uint32_t t)
         return kind == TP_BOOL && !span_true(d, t);
     if (span_is(key, "parallel_tool_calls"))
         return span_true(d, t);
+    if (span_is(key, "tool_choice"))
+        return span_is(word, "auto");
     if (span_is(key, "service_tier"))
         return span_is(word, "auto") || span_is(word, "default");
     return 0;

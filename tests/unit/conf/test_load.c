@@ -215,6 +215,9 @@ static void local(void **state)
     assert_int_equal(p[2].key_needed, 1);
     assert_str(p[2].api_key.value, "sk-0123456789abcdef");
     assert_str(p[3].options.text, "{\"base_url\": null, \"x\": null}");
+    assert_int_equal(conf_place_unset(p[3].options_place, 13), 1);
+    assert_int_equal(conf_place_unset(p[3].options_place, 0), 0);
+    assert_int_equal(conf_place_unset(p[1].options_place, 13), 0);
     assert_int_equal(p[4].dormant, 0);
     assert_str(p[4].base_url, "http://h");
     conf_free(c);

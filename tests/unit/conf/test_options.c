@@ -169,6 +169,34 @@ static void places_after_replacement(void **state)
     conf_free(c);
 }
 
+/* What a dormant provider's variables will say is not known; all else of it is checked. */
+static void unset_fits_everywhere(void **state)
+{
+    (void)state;
+    conf *c = fx_load("{\"providers\": {\"p\": {\"options\": {\"base_url\": {\"env\": \"UNSET\"},"
+                      " \"a\": null, \"b\": {\"env\": \"UNSET\", \"default\": null}}}}}",
+                      NULL, NULL);
+    const conf_provider *p = &c->providers[0];
+    static const struct {
+        const char *property, *fault;
+    } list[] = {{"base_url", NULL},
+                {"a", "/c/a.json:1:69: options.a: expected a string, found null"},
+                {"b", "/c/a.json:1:108: options.b: expected a string, found null"}};
+    for (size_t i = 0; i < TP_COUNT(list); i++) {
+        char schema[200];
+        tp_error err = {0};
+        snprintf(schema, sizeof(schema), "{\"additionalProperties\":true,\"properties\":{\"%s\":"
+                 "{\"type\":\"string\"}}}", list[i].property);
+        scanned *s = scan(schema);
+        int rc = conf_check_options(&s->doc, &p->options, p->options_place, &err);
+        assert_int_equal(rc, list[i].fault ? TP_ERROR_CONFIG : 0);
+        if (list[i].fault)
+            assert_string_equal(err.text, list[i].fault);
+        done(s);
+    }
+    conf_free(c);
+}
+
 /* An option may be called "env": only members are replaced, never the options themselves. */
 static void root_is_no_variable(void **state)
 {
@@ -221,6 +249,7 @@ int main(void)
         cmocka_unit_test(keywords),
         cmocka_unit_test(bad_schemas),
         cmocka_unit_test(places_after_replacement),
+        cmocka_unit_test(unset_fits_everywhere),
         cmocka_unit_test(root_is_no_variable),
         cmocka_unit_test(comments),
     };
