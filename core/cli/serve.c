@@ -153,8 +153,9 @@ static int hold(void *arg, uint32_t worker, exchange *x, int64_t nano, int64_t t
 
 static int64_t tokens_of(const usage *u)
 {
-    static const char *const units[] = {"prompt", "completion", "reasoning", "cache_read",
-                                        "cache_write"};
+    static const char *const units[] = {"prompt",     "completion",  "reasoning",
+                                        "cache_read", "cache_write", "audio_prompt",
+                                        "audio_completion"};
     int64_t sum = 0;
     for (uint32_t i = 0; i < u->count; i++)
         for (size_t k = 0; k < TP_COUNT(units); k++)

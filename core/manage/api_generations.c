@@ -31,12 +31,13 @@ static tp_str finish_name(int32_t finish)
 static int64_t prompt_tokens(const usage *u)
 {
     return usage_get(u, STR("prompt")) + usage_get(u, STR("cache_read")) +
-           usage_get(u, STR("cache_write"));
+           usage_get(u, STR("cache_write")) + usage_get(u, STR("audio_prompt"));
 }
 
 static int64_t completion_tokens(const usage *u)
 {
-    return usage_get(u, STR("completion")) + usage_get(u, STR("reasoning"));
+    return usage_get(u, STR("completion")) + usage_get(u, STR("reasoning")) +
+           usage_get(u, STR("audio_completion"));
 }
 
 static void write_usage(api_out *o, const usage *u)

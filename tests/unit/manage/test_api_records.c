@@ -47,6 +47,22 @@ static void add(af *f, settle_record r)
     f->store->records[f->store->record_count++] = r;
 }
 
+static void sound_counts_as_tokens(void **state)
+{
+    af *f = af_new(*state);
+    settle_record r = record("gen-sound", "acme", SETTLE_COMPLETED);
+    usage_set(&r.used, STR("audio_prompt"), 375);
+    usage_set(&r.used, STR("audio_completion"), 1000);
+    usage_set(&r.used, STR("images"), 7);
+    add(f, r);
+    api_actor who = af_key(CONF_ROLE_INFERENCE, "key_q", "acme");
+    ASK(a, f, who, "GET", "/api/v1/generation?id=gen-sound", NULL, 200);
+    assert_at(&a, "tokens_prompt", "400");
+    assert_at(&a, "tokens_completion", "1150");
+    answer_free(&a);
+    af_free(f);
+}
+
 static void a_generation_as_documented(void **state)
 {
     af *f = af_new(*state);
@@ -446,6 +462,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_generation_as_documented),
+        cmocka_unit_test(sound_counts_as_tokens),
         cmocka_unit_test(generations_with_filters),
         cmocka_unit_test(money_and_times_are_exact),
         cmocka_unit_test(answers_have_their_shapes),
