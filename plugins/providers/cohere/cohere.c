@@ -66,6 +66,8 @@ static tp_status build(const tp_instance *in, tp_call *c, const tp_operation *op
     cohere_write_tools(&b);
     cohere_write_documents(&b);
     cohere_write_params(&b);
+    if (b.wordless)
+        chat_refuse(&b.r, TP_E_UNSUPPORTED, SPAN("Cohere wants a message with a text"), "messages");
     jo_close(&b.o, SPAN("}"));
     cohere_begin(c->state, &b);
     return b.r.st != TP_OK ? b.r.st : b.o.st;

@@ -21,6 +21,7 @@ typedef struct cohere_body { /* one body under way */
     uint32_t thinking_at; /* the request's own "thinking", object, or 0 */
     int thinks;           /* does the model think in this request? */
     int documents;        /* there are parts to be carried as documents */
+    int wordless;         /* no message is left, or the last one was nothing but documents */
     int has_tools, has_documents; /* were written */
 } cohere_body;
 
@@ -32,6 +33,7 @@ typedef struct cohere_value {
 cohere_value cohere_param(cohere_body *b, tp_str name);
 
 int cohere_thinks(const cohere_body *b); /* sets nothing: for `thinks` */
+int cohere_cannot_think(const cohere_body *b); /* a model that is known not to */
 /* "messages": [...] */
 void cohere_write_messages(cohere_body *b);
 /* One document out of a part of type file, or of Cohere's type document: what stands in "documents"

@@ -57,9 +57,13 @@ static void note_sealed(cohere_body *b, const chat_message *m)
 static tp_str thought_of(cohere_body *b, const chat_message *m)
 {
     note_sealed(b, m);
-    if (m->reasoning)
-        return span_text(b->r.h, b->r.c, b->r.d, m->reasoning);
-    return details_text(b, m);
+    tp_str s = m->reasoning ? span_text(b->r.h, b->r.c, b->r.d, m->reasoning) : details_text(b, m);
+    int calls = m->function_call || (m->tool_calls && span_filled(b->r.d, m->tool_calls));
+    if (!s.len || calls || !cohere_cannot_think(b)) /* before calls it may be the plan */
+        return s;
+    chat_note(&b->r, TP_DROPPED, SPAN("this model does not think"), "messages[%u].%s", m->index,
+              m->reasoning ? "reasoning_content" : "reasoning_details");
+    return SPAN_NONE;
 }
 
 /* A part of type thinking: {"thinking": "..."}, or a list of text parts. */
@@ -115,9 +119,9 @@ static int is_document(const chat_part *p)
 static void write_part(cohere_body *b, const chat_message *m, const chat_part *p)
 {
     if (p->kind == CHAT_PART_TEXT || (p->kind == CHAT_PART_REFUSAL && m->role == CHAT_ASSISTANT)) {
-        if (p->text)
+        if (p->text && (m->role == CHAT_TOOL || b->r.d->tokens[p->text].len > 2))
             write_text_part(b, p->text);
-        else
+        else if (!p->text)
             chat_refuse(&b->r, TP_E_INPUT, SPAN("expected a text as a string"),
                         "messages[%u].content[%u].text", m->index, p->index);
     } else if (p->kind == CHAT_PART_IMAGE && m->role == CHAT_USER) {
@@ -193,10 +197,7 @@ static void write_calls(cohere_body *b, const chat_message *m)
         jo_key(&b->o, SPAN("function"));
         jo_open(&b->o, SPAN("{"));
         jo_key_string(&b->o, SPAN("name"), call.name);
-        if (call.arguments && b->r.d->tokens[call.arguments].len > 2)
-            jo_key_token(&b->o, SPAN("arguments"), b->r.d, call.arguments);
-        else
-            jo_key_raw(&b->o, SPAN("arguments"), SPAN("\"{}\""));
+        jo_key_string(&b->o, SPAN("arguments"), chat_arguments(&b->r, m, &call));
         jo_close(&b->o, SPAN("}"));
         jo_close(&b->o, SPAN("}"));
     }
@@ -260,8 +261,62 @@ static void write_calling(cohere_body *b, const chat_message *m, tp_str thought)
     write_calls(b, m);
 }
 
+/* ---- What a message holds that has no place here. */
+static int is_nothing(const tp_doc *d, uint32_t t)
+{
+    switch (span_kind(d, t)) {
+    case TP_NULL: return 1;
+    case TP_STRING: return d->tokens[t].len <= 2;
+    case TP_ARRAY:
+    case TP_OBJECT: return !span_filled(d, t);
+    default: return 0;
+    }
+}
+
+static void report_members(cohere_body *b, const chat_message *m)
+{
+    static const tp_str always[] = {SPAN_INIT("role"), SPAN_INIT("content"), {0}};
+    static const tp_str assistant[] = {SPAN_INIT("tool_calls"), SPAN_INIT("function_call"),
+                                       SPAN_INIT("tool_plan"), SPAN_INIT("refusal"),
+                                       SPAN_INIT("reasoning_content"), SPAN_INIT("reasoning"),
+                                       SPAN_INIT("reasoning_details"), {0}};
+    static const tp_str tool[] = {SPAN_INIT("tool_call_id"), SPAN_INIT("name"), {0}};
+    static const tp_str none[] = {{0}};
+    const tp_str *more = m->role == CHAT_ASSISTANT ? assistant : m->role == CHAT_TOOL ? tool : none;
+    for (members it = members_of(b->r.d, m->at); members_next(&it);) {
+        tp_str key = span_text(b->r.h, b->r.c, b->r.d, it.key);
+        int known = is_nothing(b->r.d, it.value);
+        for (const tp_str *k = always; k->len && !known; k++)
+            known = span_eq(key, *k);
+        for (const tp_str *k = more; k->len && !known; k++)
+            known = span_eq(key, *k);
+        if (!known)
+            chat_note(&b->r, TP_DROPPED, SPAN("Cohere's messages do not have it"), "messages[%u].%.*s",
+                      m->index, (int)(key.len > 64 ? 64 : key.len), key.ptr);
+    }
+}
+
 /* ---- Messages. */
-static void write_message(cohere_body *b, const chat_message *m)
+
+/* Cohere refuses messages without a word: they are left out, and their documents stand elsewhere. */
+static int says_nothing(cohere_body *b, const chat_message *m)
+{
+    chat_part p;
+    int documents = 0;
+    if (m->role == CHAT_TOOL || m->role == CHAT_OTHER_ROLE || m->function_call ||
+        (m->tool_calls && span_filled(b->r.d, m->tool_calls)) || m->refusal)
+        return 0;
+    for (chat_parts it = chat_parts_of(&b->r, m->content); chat_next_part(&b->r, &it, &p);) {
+        if (is_document(&p) && m->role != CHAT_ASSISTANT)
+            documents = 1;
+        else if (p.kind != CHAT_PART_TEXT || !p.text || b->r.d->tokens[p.text].len > 2)
+            return 0;
+    }
+    b->documents |= documents;
+    return 1;
+}
+
+static void write_message(cohere_body *b, const chat_message *m, tp_str thought)
 {
     static const tp_str roles[] = {[CHAT_SYSTEM] = SPAN_INIT("system"),
                                    [CHAT_USER] = SPAN_INIT("user"),
@@ -278,30 +333,31 @@ static void write_message(cohere_body *b, const chat_message *m)
     jo_key_string(&b->o, SPAN("role"), roles[m->role]);
     if (m->role == CHAT_TOOL)
         jo_key_string(&b->o, SPAN("tool_call_id"), m->call_id);
-    tp_str thought = m->role == CHAT_ASSISTANT ? thought_of(b, m) : SPAN_NONE;
     if (m->function_call || (m->tool_calls && span_filled(b->r.d, m->tool_calls)))
         write_calling(b, m, thought);
     else
         write_content(b, m, thought);
     jo_close(&b->o, SPAN("}"));
-    if (m->name.len && m->role != CHAT_TOOL) /* a result's name is in the call */
-        chat_note(&b->r, TP_DROPPED, SPAN("Cohere's messages have no names"), "messages[%u].name",
-                  m->index);
-    if (m->cache_control)
-        chat_note(&b->r, TP_DROPPED, SPAN("Cohere decides itself what it caches"), "cache_control");
-    if (m->role == CHAT_ASSISTANT &&
-        span_given(b->r.d, span_find(b->r.h, b->r.d, m->at, SPAN("audio"))))
-        chat_note(&b->r, TP_DROPPED, SPAN("Cohere's chat takes no audio"), "messages[%u].audio",
-                  m->index);
+    report_members(b, m);
 }
 
 void cohere_write_messages(cohere_body *b)
 {
     chat_message m;
+    int written = 0, last = 0;
     jo_key(&b->o, SPAN("messages"));
     jo_open(&b->o, SPAN("["));
     for (chat_messages it = chat_messages_of(&b->r);
-         b->r.st == TP_OK && chat_next_message(&b->r, &it, &m);)
-        write_message(b, &m);
+         b->r.st == TP_OK && chat_next_message(&b->r, &it, &m);) {
+        tp_str thought = m.role == CHAT_ASSISTANT ? thought_of(b, &m) : SPAN_NONE;
+        last = thought.len || !says_nothing(b, &m);
+        written |= last;
+        if (last)
+            write_message(b, &m, thought);
+        else if (m.content && !is_nothing(b->r.d, m.content))
+            chat_note(&b->r, TP_CHANGED, SPAN("left out: Cohere takes no messages without a text"),
+                      "messages[%u]", m.index);
+    }
     jo_close(&b->o, SPAN("]"));
+    b->wordless = !written || (!last && b->documents); /* a document is no question */
 }

@@ -43,7 +43,7 @@ static void write_tool(cohere_body *b, const chat_tool *tool)
     jo_open(&b->o, SPAN("{"));
     jo_key_string(&b->o, SPAN("name"), tool->name);
     jo_maybe(&b->o, SPAN("description"), b->r.d, tool->description);
-    if (tool->parameters) /* must be there: a function without any has an object without members */
+    if (tool->parameters && span_filled(b->r.d, tool->parameters)) /* must be there and say something */
         jo_key_token(&b->o, SPAN("parameters"), b->r.d, tool->parameters);
     else
         jo_key_raw(&b->o, SPAN("parameters"), SPAN("{\"type\":\"object\",\"properties\":{}}"));
@@ -204,13 +204,17 @@ static void write_stop(cohere_body *b)
             jo_key_token(&b->o, SPAN("stop_sequences"), own.d, own.t);
         return;
     }
-    for (uint32_t t = 0; chat_next_stop(&b->r, stop, &t); count++) {
+    for (uint32_t t = 0; chat_next_stop(&b->r, stop, &t);) {
+        if (b->r.d->tokens[t].len <= 2) {
+            chat_note(&b->r, TP_DROPPED, SPAN("Cohere takes no empty stop sequences"), "stop");
+            continue;
+        }
         if (count == 5) {
             chat_note(&b->r, TP_DROPPED, SPAN("Cohere takes five stop sequences at most"),
                       "stop[5]");
             break;
         }
-        if (count == 0) {
+        if (count++ == 0) {
             jo_key(&b->o, SPAN("stop_sequences"));
             jo_open(&b->o, SPAN("["));
         }
@@ -252,10 +256,24 @@ static void write_format(cohere_body *b)
 }
 
 /* ---- Thinking. */
+/* Models that refuse to be asked for it. One of another name may think. */
+int cohere_cannot_think(const cohere_body *b)
+{
+    static const tp_str names[] = {SPAN_INIT("command-r"), SPAN_INIT("command-light"),
+                                   SPAN_INIT("command-a-03-2025"), SPAN_INIT("command-a-vision"),
+                                   SPAN_INIT("command-a-translate"), SPAN_INIT("aya-")};
+    int found = 0;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        found |= fault_contains(b->r.target->model, names[i]);
+    return found && !fault_contains(b->r.target->model, SPAN("reasoning"));
+}
+
 /* Does the model think in this request? Those that can do so unless they are told not to. */
 int cohere_thinks(const cohere_body *b)
 {
     uint32_t t = b->extra ? b->r.h->find(b->extra, 0, SPAN("thinking")) : 0;
+    if (cohere_cannot_think(b))
+        return 0;
     if (b->thinking.wanted >= 0)
         return b->thinking.wanted;
     if (span_kind(b->extra, t) == TP_OBJECT)
@@ -286,6 +304,16 @@ static void write_thinking(cohere_body *b, int64_t max_tokens)
             jo_key_token(&b->o, SPAN("thinking"), b->extra, t);
         return;
     }
+    if (cohere_cannot_think(b)) {
+        if (k.wanted)
+            chat_note(&b->r, TP_DROPPED, SPAN("this model does not think"), "%s",
+                      b->thinking_at                                                ? "thinking"
+                      : b->r.h->find(b->r.d, 0, SPAN("reasoning_effort")) ? "reasoning_effort"
+                                                                          : "reasoning");
+        return;
+    }
+    if (budget == 0)
+        k.wanted = 0;
     if (k.wanted == 1 && budget < 0 && k.effort.len && !k.adaptive && !b->thinking_at) {
         budget = chat_budget_of(k.effort, budget_room(max_tokens, b->r.target->max_output_tokens));
         if (budget < 0)
