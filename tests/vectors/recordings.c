@@ -1,5 +1,5 @@
 /* Replays recorded traffic of OpenAI-format upstreams through provider openai and endpoint chat:
- *   recordings CHAT.so OPENAI.so --recordings DIR
+ *   recordings CHAT.so OPENAI.so [NAME=PLUGIN.so] --recordings DIR
  * For every DIR/<provider>/<name>/ with meta.json, of API chat.completions:
  *   request   parses, and is sent as it stands but for the documented edits
  *   relay     what the client gets is the recording, event by event, but for the documented edits:
@@ -7,31 +7,17 @@
  *             stream fed whole, event by event and byte by byte
  *   decode    as if the client spoke another format: text, reasoning, calls, finish reasons and
  *             usage are what the recording says, and again after chat has rendered them
+ * DIR/NAME goes through PLUGIN.so, a provider for what is nearly of OpenAI's format:
+ *   request   parameters keep their values, under their names or the plugin's
+ *   relay     frames of the true form come byte for byte; the others are mended, so that all that
+ *             comes is of the true form and says what the recording says
  * What is expected comes from cJSON, which shares no code with the plugins. */
 #include <dirent.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <cjson/cJSON.h>
 #include "exchange.h"
-#include "words.h"
-
-#define CHOICES 8
-#define CALLS 16
-
-typedef struct said_call {
-    buf arguments;
-    char id[128], name[128];
-    int index;
-} said_call;
-typedef struct said { /* what a reply says, summed up */
-    buf text[CHOICES], reasoning[CHOICES], refusal[CHOICES];
-    said_call calls[CHOICES][CALLS];
-    int call_count[CHOICES];
-    char finish[CHOICES][32];
-    int64_t total; /* tokens; -1: not said */
-    int error, done;
-} said;
+#include "said.h"
 
 typedef struct recording {
     const char *dir;
@@ -40,6 +26,7 @@ typedef struct recording {
     char *quiet; /* the request without stream_options */
     size_t reply_len;
     int streaming, status;
+    int near; /* nearly of OpenAI's format: frames may be mended */
     int failed;
 } recording;
 
@@ -53,179 +40,6 @@ static void bad(recording *r, const char *fmt, ...)
     fputc('\n', stderr);
     va_end(ap);
     r->failed = 1;
-}
-
-static cJSON *get(const cJSON *o, const char *key)
-{
-    return cJSON_GetObjectItemCaseSensitive(o, key);
-}
-static const char *string_of(const cJSON *o, const char *key)
-{
-    const cJSON *v = get(o, key);
-    return cJSON_IsString(v) ? v->valuestring : "";
-}
-
-/* ---- Summing up, with cJSON. */
-static said *said_new(void)
-{
-    said *s = calloc(1, sizeof(*s));
-    TP_MUST(s);
-    s->total = -1;
-    for (int i = 0; i < CHOICES; i++) {
-        buf_init(&s->text[i], 1u << 24);
-        buf_init(&s->reasoning[i], 1u << 24);
-        buf_init(&s->refusal[i], 1u << 24);
-        for (int k = 0; k < CALLS; k++)
-            buf_init(&s->calls[i][k].arguments, 1u << 24);
-    }
-    return s;
-}
-static void said_free(said *s)
-{
-    for (int i = 0; i < CHOICES; i++) {
-        buf_free(&s->text[i]);
-        buf_free(&s->reasoning[i]);
-        buf_free(&s->refusal[i]);
-        for (int k = 0; k < CALLS; k++)
-            buf_free(&s->calls[i][k].arguments);
-    }
-    free(s);
-}
-
-static void add_string(buf *b, const cJSON *v)
-{
-    if (cJSON_IsString(v))
-        buf_adds(b, vec_str(v->valuestring));
-}
-
-static void add_content(said *s, int i, const cJSON *content, int thinking)
-{
-    const cJSON *p;
-    if (cJSON_IsString(content))
-        add_string(thinking ? &s->reasoning[i] : &s->text[i], content);
-    cJSON_ArrayForEach(p, (cJSON_IsArray(content) ? content : NULL)) {
-        if (strcmp(string_of(p, "type"), "thinking") == 0)
-            add_content(s, i, get(p, "thinking"), 1);
-        else
-            add_string(thinking ? &s->reasoning[i] : &s->text[i], get(p, "text"));
-    }
-}
-
-static said_call *call_for(said *s, int i, const cJSON *call, int place)
-{
-    const cJSON *index = get(call, "index");
-    int at = cJSON_IsNumber(index) ? (int)index->valuedouble : place;
-    for (int k = s->call_count[i] - 1; k >= 0; k--) {
-        said_call *c = &s->calls[i][k];
-        const char *id = string_of(call, "id");
-        if (c->index == at && (!*id || strcmp(id, c->id) == 0))
-            return c;
-    }
-    TP_MUST(s->call_count[i] < CALLS);
-    said_call *c = &s->calls[i][s->call_count[i]++];
-    c->index = at;
-    snprintf(c->id, sizeof(c->id), "%s", string_of(call, "id"));
-    return c;
-}
-
-static void add_calls(said *s, int i, const cJSON *list)
-{
-    const cJSON *call;
-    int place = 0;
-    cJSON_ArrayForEach(call, (cJSON_IsArray(list) ? list : NULL)) {
-        const cJSON *fn = get(call, "function");
-        said_call *c = call_for(s, i, call, place++);
-        if (*string_of(fn, "name"))
-            snprintf(c->name, sizeof(c->name), "%s", string_of(fn, "name"));
-        add_string(&c->arguments, get(fn, "arguments"));
-    }
-}
-
-static const char *canonical_finish(const char *reason)
-{
-    if (strcmp(reason, "eos") == 0)
-        return "stop";
-    return strcmp(reason, "function_call") == 0 ? "tool_calls" : reason;
-}
-
-static void add_choice(said *s, const cJSON *choice)
-{
-    const cJSON *index = get(choice, "index"), *body = get(choice, "delta");
-    int i = cJSON_IsNumber(index) ? (int)index->valuedouble : 0;
-    TP_MUST(i < CHOICES);
-    if (!body)
-        body = get(choice, "message");
-    add_content(s, i, get(body, "content"), 0);
-    add_string(&s->reasoning[i], cJSON_IsString(get(body, "reasoning_content"))
-                                     ? get(body, "reasoning_content") : get(body, "reasoning"));
-    add_string(&s->refusal[i], get(body, "refusal"));
-    add_calls(s, i, get(body, "tool_calls"));
-    const cJSON *fn = get(body, "function_call");
-    if (cJSON_IsObject(fn) && !get(body, "tool_calls")) {
-        said_call *c = call_for(s, i, fn, 0);
-        snprintf(c->name, sizeof(c->name), "%s", string_of(fn, "name"));
-        add_string(&c->arguments, get(fn, "arguments"));
-    }
-    if (*string_of(choice, "finish_reason") && !*s->finish[i])
-        snprintf(s->finish[i], sizeof(s->finish[i]), "%s",
-                 canonical_finish(string_of(choice, "finish_reason")));
-}
-
-static void add_document(said *s, const cJSON *d)
-{
-    const cJSON *usage = get(d, "usage"), *choice;
-    if (!cJSON_IsObject(usage))
-        usage = get(get(d, "x_groq"), "usage");
-    if (cJSON_IsObject(usage) && cJSON_IsNumber(get(usage, "total_tokens")))
-        s->total = (int64_t)get(usage, "total_tokens")->valuedouble;
-    if (cJSON_IsObject(get(d, "error"))) {
-        s->error = 1;
-        return;
-    }
-    cJSON_ArrayForEach(choice, get(d, "choices"))
-        add_choice(s, choice);
-}
-
-/* The data of each event, in order: fn(arg, data, terminated). Written on its own, on purpose. */
-static void each_event(tp_str body, void (*fn)(void *, tp_str), void *arg)
-{
-    size_t at = 0;
-    while (at < body.len) {
-        const char *nl = memchr(body.ptr + at, '\n', body.len - at);
-        size_t end = nl ? (size_t)(nl - body.ptr) : body.len;
-        tp_str line = {body.ptr + at, end - at};
-        if (line.len && line.ptr[line.len - 1] == '\r')
-            line.len--;
-        if (line.len > 5 && memcmp(line.ptr, "data:", 5) == 0)
-            fn(arg, str_trim(str_skip(line, 5)));
-        at = end + 1;
-    }
-}
-static void add_event(void *arg, tp_str data)
-{
-    said *s = arg;
-    if (str_eq(data, STR("[DONE]"))) {
-        s->done = 1;
-        return;
-    }
-    cJSON *d = cJSON_ParseWithLength(data.ptr, data.len);
-    if (!s->error)
-        add_document(s, d);
-    cJSON_Delete(d);
-}
-
-static said *sum_up(tp_str body, int streaming)
-{
-    said *s = said_new();
-    if (streaming) {
-        each_event(body, add_event, s);
-    } else {
-        cJSON *d = cJSON_ParseWithLength(body.ptr, body.len);
-        add_document(s, d);
-        s->done = 1;
-        cJSON_Delete(d);
-    }
-    return s;
 }
 
 static void same(recording *r, const char *who, const char *what, const buf *a, const buf *b)
@@ -284,6 +98,35 @@ static void check_request(recording *r, const exchange *x)
             bad(r, "what was sent differs by more than the documented edits:\n  %.*s",
                 STR_ARG(buf_str(&x->sent.body)));
     }
+    cJSON_Delete(want);
+    cJSON_Delete(sent);
+}
+
+/* What is renamed there, what says nothing there, and what is rewritten (other vectors see to that). */
+static void check_near_request(recording *r, const exchange *x)
+{
+    static const char *const names[][2] = {{"seed", "random_seed"},
+                                           {"max_completion_tokens", "max_tokens"}};
+    static const char *const rewritten[] = {"model", "messages", "tools", "tool_choice", "stream_options",
+                                            "prompt_mode", "reasoning_effort"};
+    cJSON *want = cJSON_ParseWithLength(x->request.ptr, x->request.len), *m;
+    cJSON *sent = cJSON_ParseWithLength(x->sent.body.ptr, x->sent.body.len);
+    if (!sent || strcmp(string_of(sent, "model"), "upstream-model") != 0 ||
+        cJSON_GetArraySize(get(sent, "messages")) == 0 || get(sent, "stream_options"))
+        bad(r, "what was sent is no request: %.*s", STR_ARG(buf_str(&x->sent.body)));
+    cJSON_ArrayForEach(m, want) {
+        const char *name = m->string;
+        int skip = cJSON_IsNull(m);
+        for (size_t i = 0; i < TP_COUNT(rewritten); i++)
+            skip |= strcmp(name, rewritten[i]) == 0;
+        for (size_t i = 0; i < TP_COUNT(names); i++)
+            if (strcmp(name, names[i][0]) == 0)
+                name = names[i][1];
+        if (!skip && !cJSON_Compare(m, get(sent, name), 1))
+            bad(r, "%s was not sent as it is:\n  %.*s", m->string, STR_ARG(buf_str(&x->sent.body)));
+    }
+    if (cJSON_GetArraySize(get(sent, "tools")) != cJSON_GetArraySize(get(want, "tools")))
+        bad(r, "tools were lost:\n  %.*s", STR_ARG(buf_str(&x->sent.body)));
     cJSON_Delete(want);
     cJSON_Delete(sent);
 }
@@ -400,6 +243,80 @@ static void check_relay(recording *r, const exchange *x, int show)
     list_free(got);
 }
 
+/* OpenAI's counts add up, and say within themselves what was cached. */
+static int is_true_usage(const cJSON *u)
+{
+    const cJSON *in = get(u, "prompt_tokens"), *out = get(u, "completion_tokens"), *all = get(u, "total_tokens");
+    const cJSON *own = get(u, "num_cached_tokens");
+    return !cJSON_IsObject(u) ||
+           (cJSON_IsNumber(in) && cJSON_IsNumber(out) && cJSON_IsNumber(all) &&
+            all->valueint == in->valueint + out->valueint &&
+            (!own || own->valueint == 0 || get(u, "prompt_tokens_details")));
+}
+
+/* Is this what OpenAI's reference says of a frame, or of a reply? What matters of it to a client. */
+static int is_true(const cJSON *d, int streaming)
+{
+    static const char *const reasons[] = {"stop", "length", "tool_calls", "content_filter"};
+    const cJSON *choice, *call;
+    if (!cJSON_IsString(get(d, "id")) || !cJSON_IsArray(get(d, "choices")) || !is_true_usage(get(d, "usage")))
+        return 0;
+    cJSON_ArrayForEach(choice, get(d, "choices")) {
+        const cJSON *body = get(choice, streaming ? "delta" : "message"), *list = get(body, "tool_calls");
+        const cJSON *content = get(body, "content"), *finish = get(choice, "finish_reason");
+        int known = !finish || cJSON_IsNull(finish);
+        for (size_t i = 0; i < TP_COUNT(reasons); i++)
+            known |= strcmp(string_of(choice, "finish_reason"), reasons[i]) == 0;
+        if (!cJSON_IsObject(body) || !cJSON_IsNumber(get(choice, "index")) || !known ||
+            (content && !cJSON_IsNull(content) && !cJSON_IsString(content)))
+            return 0;
+        cJSON_ArrayForEach(call, list) {
+            if ((streaming && !cJSON_IsNumber(get(call, "index"))) ||
+                strcmp(string_of(call, "type"), "function") != 0 ||
+                !cJSON_IsString(get(get(call, "function"), "arguments")))
+                return 0;
+        }
+    }
+    return 1;
+}
+
+static void check_near_relay(recording *r, const exchange *x, int show, const said *summary)
+{
+    tp_str all = {r->reply, r->reply_len};
+    event_list *want = list_of(all, r->streaming);
+    event_list *got = list_of(buf_str(&x->client.body), r->streaming);
+    int k = 0, usages = 0;
+    for (int i = 0; i < got->count; i++) {
+        const cJSON *usage = get(got->docs[i], "usage");
+        if (!is_true(got->docs[i], r->streaming))
+            bad(r, "relay: event %d is not of the true form: %.*s", i, STR_ARG(got->texts[i]));
+        usages += cJSON_IsObject(usage);
+        if (r->streaming && cJSON_IsObject(usage) && cJSON_GetArraySize(get(got->docs[i], "choices")))
+            bad(r, "relay: event %d has usage beside choices: %.*s", i, STR_ARG(got->texts[i]));
+    }
+    for (int i = 0; i < want->count; i++) {
+        if (!is_true(want->docs[i], r->streaming) || (r->streaming && get(want->docs[i], "usage")))
+            continue;
+        char *bytes = with_id(want->texts[i], want->docs[i], "chatcmpl-T");
+        while (k < got->count && !str_eq(got->texts[k], vec_str(bytes)))
+            k++;
+        if (k++ >= got->count)
+            bad(r, "relay: event %d did not come as it is:\n  %.*s", i, STR_ARG(want->texts[i]));
+        free(bytes);
+    }
+    if (usages != (show || !r->streaming) && summary->total >= 0)
+        bad(r, "relay: usage came %d times", usages);
+    said *client = sum_up(buf_str(&x->client.body), r->streaming);
+    if (!show && r->streaming)
+        client->total = summary->total;
+    compare(r, "relayed", client, summary);
+    if (!client->done)
+        bad(r, "relay: the stream lacks its [DONE]");
+    said_free(client);
+    list_free(want);
+    list_free(got);
+}
+
 /* ---- Decoded events. */
 static said *sum_up_events(const exchange *x)
 {
@@ -454,12 +371,12 @@ static said *sum_up_events(const exchange *x)
 }
 
 /* ---- Runs. */
-static void run_once(recording *r, const vec_plugin *chat, const vec_plugin *openai, int relay,
+static void run_once(recording *r, const vec_plugin *chat, const vec_plugin *provider, int relay,
                      int show, int feed)
 {
     /* Shown: the recorded request, and the profile shows usage always. Not shown: the same without
      * the stream options, so that nobody asks. */
-    exchange x = {.endpoint = chat, .provider = openai, .no_relay = !relay,
+    exchange x = {.endpoint = chat, .provider = provider, .no_relay = !relay,
                   .request = vec_str(show ? r->request : r->quiet)};
     exchange_ready(&x);
     x.start.flags = show ? TP_EV_SHOW_USAGE : 0;
@@ -475,6 +392,8 @@ static void run_once(recording *r, const vec_plugin *chat, const vec_plugin *ope
         const tp_event *e = x.events.events.items;
         cJSON *d = cJSON_ParseWithLength(r->reply, r->reply_len);
         const cJSON *message = get(get(d, "error"), "message");
+        for (int i = 0; r->near && i < 2 && !cJSON_IsString(message); i++)
+            message = get(d, i ? "detail" : "message");
         if (x.events.events.count != 1 || e->kind != TP_EV_ERROR || st != TP_E_UNSUPPORTED)
             bad(r, "a refusal of the upstream must be one ERROR event");
         else if (cJSON_IsString(message) && !str_eq(e->text, vec_str(message->valuestring)))
@@ -484,8 +403,13 @@ static void run_once(recording *r, const vec_plugin *chat, const vec_plugin *ope
         bad(r, "failed: %.*s", STR_ARG(x.client.fail_why));
     } else {
         said *want = sum_up((tp_str){r->reply, r->reply_len}, r->streaming);
-        check_request(r, &x);
-        if (relay) {
+        if (r->near)
+            check_near_request(r, &x);
+        else
+            check_request(r, &x);
+        if (relay && r->near) {
+            check_near_relay(r, &x, show, want);
+        } else if (relay) {
             check_relay(r, &x, show);
         } else {
             said *events = sum_up_events(&x);
@@ -531,10 +455,10 @@ static char *request_of(recording *r)
 }
 
 /* 1: run; 0: another API. */
-static int run_recording(const char *dir, const vec_plugin *chat, const vec_plugin *openai,
-                         int *failed)
+static int run_recording(const char *dir, const vec_plugin *chat, const vec_plugin *provider,
+                         int near, int *failed)
 {
-    recording r = {.status = 200, .dir = dir};
+    recording r = {.status = 200, .dir = dir, .near = near};
     char *text = read_in(dir, "meta.json", NULL);
     r.meta = text ? cJSON_Parse(text) : NULL;
     free(text);
@@ -555,9 +479,9 @@ static int run_recording(const char *dir, const vec_plugin *chat, const vec_plug
         bad(&r, "the reply is missing");
     } else {
         for (int feed = FEED_WHOLE; feed <= FEED_BYTE && !r.failed; feed++) {
-            run_once(&r, chat, openai, 1, 0, feed);
-            run_once(&r, chat, openai, 1, 1, feed);
-            run_once(&r, chat, openai, 0, 1, feed);
+            run_once(&r, chat, provider, 1, 0, feed);
+            run_once(&r, chat, provider, 1, 1, feed);
+            run_once(&r, chat, provider, 0, 1, feed);
         }
     }
     *failed = r.failed;
@@ -568,19 +492,19 @@ static int run_recording(const char *dir, const vec_plugin *chat, const vec_plug
     return 1;
 }
 
-static void run_provider(const char *base, const char *provider, const vec_plugin *chat,
-                         const vec_plugin *openai, int *runs, int *failures)
+static void run_provider(const char *base, const char *name, const vec_plugin *chat,
+                         const vec_plugin *provider, int near, int *runs, int *failures)
 {
     char *dir, *sub;
     struct dirent **names;
     int run = 0, failed = 0, other = 0;
-    TP_MUST(asprintf(&dir, "%s/%s", base, provider) > 0);
+    TP_MUST(asprintf(&dir, "%s/%s", base, name) > 0);
     int n = scandir(dir, &names, NULL, alphasort);
     for (int i = 0; i < n; i++) {
         int f = 0;
         TP_MUST(asprintf(&sub, "%s/%s", dir, names[i]->d_name) > 0);
         if (names[i]->d_name[0] != '.') {
-            int did = run_recording(sub, chat, openai, &f);
+            int did = run_recording(sub, chat, provider, near, &f);
             run += did;
             failed += f;
             other += !did;
@@ -592,35 +516,42 @@ static void run_provider(const char *base, const char *provider, const vec_plugi
         free(names);
     free(dir);
     if (run)
-        printf("%-12s %6d %6d %6d\n", provider, run, run - failed, other);
+        printf("%-12s %6d %6d %6d\n", name, run, run - failed, other);
     *runs += run;
     *failures += failed;
 }
 
 int main(int argc, char **argv)
 {
-    vec_plugin chat, openai;
-    int runs = 0, failures = 0;
-    if (argc != 5 || strcmp(argv[3], "--recordings") != 0) {
-        fprintf(stderr, "usage: %s CHAT.so OPENAI.so --recordings DIR\n", argv[0]);
+    vec_plugin chat, openai, near;
+    int runs = 0, failures = 0, two = argc == 6;
+    const char *equals = two ? strchr(argv[3], '=') : NULL;
+    if ((argc != 5 && !equals) || strcmp(argv[argc - 2], "--recordings") != 0) {
+        fprintf(stderr, "usage: %s CHAT.so OPENAI.so [NAME=PLUGIN.so] --recordings DIR\n", argv[0]);
         return 2;
     }
-    if (vec_open(&chat, argv[1], "{}") != 0 || vec_open(&openai, argv[2], "{}") != 0) {
-        fprintf(stderr, "cannot open the plugins: %s %s\n", chat.why, openai.why);
+    if (vec_open(&chat, argv[1], "{}") != 0 || vec_open(&openai, argv[2], "{}") != 0 ||
+        (two && vec_open(&near, equals + 1, "{}") != 0)) {
+        fprintf(stderr, "cannot open the plugins: %s %s %s\n", chat.why, openai.why, two ? near.why : "");
         return 2;
     }
     struct dirent **providers;
-    int n = scandir(argv[4], &providers, NULL, alphasort);
+    tp_str name = two ? str_make(argv[3], (size_t)(equals - argv[3])) : STR_NONE;
+    int n = scandir(argv[argc - 1], &providers, NULL, alphasort);
     printf("%-12s %6s %6s %6s\n", "provider", "run", "passed", "other");
     for (int i = 0; i < n; i++) {
+        int is_near = two && str_eq(vec_str(providers[i]->d_name), name);
         if (providers[i]->d_name[0] != '.')
-            run_provider(argv[4], providers[i]->d_name, &chat, &openai, &runs, &failures);
+            run_provider(argv[argc - 1], providers[i]->d_name, &chat, is_near ? &near : &openai, is_near,
+                         &runs, &failures);
         free(providers[i]);
     }
     if (n > 0)
         free(providers);
     vec_close(&chat);
     vec_close(&openai);
+    if (two)
+        vec_close(&near);
     printf("%d recordings, %d failed\n", runs, failures);
     return failures || !runs;
 }
