@@ -9,6 +9,7 @@ import pytest
 
 from harness.gateway import model
 from harness.govern import KEY, Governed
+from harness.paths import TRANSPORT
 from harness.recorded import (APIS, AWS, BASES, SECRET, TOKENS, Player, all_cases, id_of, judge, refusal_faults,
                               reply_faults, sent_of, statuses, stream_faults, summary)
 from harness.raw import eventually
@@ -51,7 +52,8 @@ def provider(name, port, endpoint):
     options = {"base_url": f"http://127.0.0.1:{port}{BASES[name]}", **APIS[name].OPTIONS}
     credential = {"credential": AWS} if name == "bedrock" else \
         {"credential": {"service_account": endpoint.document}} if name in TOKENS else {"api_key": SECRET}
-    return {"plugin": APIS[name].PLUGIN, "options": options, **credential}
+    transport = {"proxy": "environment"} if TRANSPORT == "curl" else {}
+    return {"plugin": APIS[name].PLUGIN, "options": options, **credential, **transport}
 
 
 @pytest.fixture(scope="module")
@@ -312,6 +314,21 @@ def test_cut(play, case, way):
         assert begins(got, case.expect), (at, r)
         if not case.api.may_end(prefix, case.meta):
             assert got.error and not got.done, (at, prefix[-200:], r)
+
+
+@named(STREAMS)
+def test_record_of_a_cut_stream(gw, play, case):
+    ends = [0] + case.api.boundaries(case.reply, case.meta)
+    prefix = case.reply[:ends[len(ends) // 2]]
+    if case.api.may_end(prefix, case.meta):
+        pytest.skip("may end in its middle")
+    r, _ = play(case, case.ask(usage=False), body=prefix, framing="chunked", cut="broken")
+    gw.flush()
+    row = gw.api("GET", "generations?limit=1")["data"][0]
+    assert row["request_id"] == r.header("X-Request-Id") and row["status"] == "failed", row
+    assert row["http_status"] == r.status and row["charged"] == "0" and row["provider"] == case.provider
+    if r.status == 200:
+        assert row["id"] == id_of(r, True)
 
 
 @named(STREAMS)
