@@ -176,6 +176,11 @@ static int32_t code_by_words(const fault *e, int64_t status)
     static const tp_str quota[] = {SPAN_INIT("insufficient_quota"), SPAN_INIT("insufficient_credits"),
                                    SPAN_INIT("insufficient_balance"), SPAN_INIT("billing_hard_limit"),
                                    SPAN_INIT("billing_not_active"), SPAN_INIT("exceeded_current_quota"),
+                                   SPAN_INIT("not_enough_balance"), {0}};
+    static const tp_str money[] = {SPAN_INIT("credit balance is too low"), SPAN_INIT("insufficient balance"),
+                                   SPAN_INIT("not enough balance"), SPAN_INIT("insufficient credits"),
+                                   SPAN_INIT("have any credits"), SPAN_INIT("has no credits"),
+                                   SPAN_INIT("used all available credits"), SPAN_INIT("spending limit"),
                                    {0}};
     static const tp_str filter[] = {SPAN_INIT("content_filter"), SPAN_INIT("content_policy_violation"),
                                     SPAN_INIT("ResponsibleAIPolicyViolation"), {0}};
@@ -198,7 +203,7 @@ static int32_t code_by_words(const fault *e, int64_t status)
         return TP_ERR_FILTER;
     if (fault_contains(e->code, SPAN("invalid_api_key")))
         return TP_ERR_AUTH;
-    if (status == 400 && fault_contains(e->message, SPAN("credit balance is too low")))
+    if ((status == 400 || status == 403 || status == 429) && any_of(e->message, money))
         return TP_ERR_QUOTA;
     if (status == 400 || status == 413 || status == 422) {
         if (any_of(e->message, length))
@@ -231,6 +236,7 @@ static int32_t code_by_type(const fault *e)
 {
     static const struct { tp_str word; int32_t code; } types[] = {
         {SPAN_INIT("rate_limit"), TP_ERR_RATE},         {SPAN_INIT("too_many_requests"), TP_ERR_RATE},
+        {SPAN_INIT("capacity_exceeded"), TP_ERR_OVERLOADED},
         {SPAN_INIT("overloaded"), TP_ERR_OVERLOADED},   {SPAN_INIT("unavailable"), TP_ERR_OVERLOADED},
         {SPAN_INIT("authentication"), TP_ERR_AUTH},     {SPAN_INIT("permission"), TP_ERR_FORBIDDEN},
         {SPAN_INIT("not_found"), TP_ERR_NOT_FOUND},     {SPAN_INIT("timeout"), TP_ERR_TIMEOUT},
@@ -435,7 +441,10 @@ int32_t fault_code(const fault *f, int64_t status)
 tp_status fault_emit(const tp_host *h, tp_call *c, const fault *f, int32_t code)
 {
     tp_event e = {.size = sizeof(tp_event), .kind = TP_EV_ERROR, .code = code};
+    int64_t number;
     e.id = f->code;
+    if (code == TP_ERR_TOO_LONG && (!f->code.len || span_to_int(f->code, &number)))
+        e.id = SPAN("context_length_exceeded"); /* the word that clients look for */
     e.name = f->type;
     e.text = f->message;
     e.param = f->param;

@@ -341,11 +341,13 @@ static void decode_tool_event(event *e, tp_str what, uint32_t message)
         call++; /* it is an object; a list would hold the one */
     if (span_kind(&e->d, call) != TP_OBJECT)
         call = 0;
-    cohere_call *x = call_at(e, index);
     if (span_is(what, "start")) {
         if (call)
             begin_call(e, index, call);
-    } else if (span_is(what, "delta")) {
+        return;
+    }
+    cohere_call *x = call_at(e, index);
+    if (span_is(what, "delta")) {
         if (x && call)
             emit_arguments(e, x, call);
     } else if (x) {

@@ -52,13 +52,25 @@ static int part_is_plain(const mistral_body *b, const chat_part *p)
     }
 }
 
+/* Is there a place for such a part in a message of this role? */
+static int has_place(const chat_message *m, const chat_part *p)
+{
+    switch (p->kind) {
+    case CHAT_PART_TEXT:
+    case CHAT_PART_REFUSAL: return 1;
+    case CHAT_PART_THINKING: return m->role != CHAT_USER;
+    case CHAT_PART_OTHER: return p->type.len && !span_is(p->type, "document");
+    default: return m->role == CHAT_USER || m->role == CHAT_TOOL;
+    }
+}
+
 int mistral_content_is_plain(const mistral_body *b, const chat_message *m)
 {
     chat_part p;
     if (span_kind(b->r.d, m->content) != TP_ARRAY)
         return 1;
     for (chat_parts it = chat_parts_of(&b->r, m->content); chat_next_part(&b->r, &it, &p);)
-        if (!part_is_plain(b, &p))
+        if (!part_is_plain(b, &p) || !has_place(m, &p))
             return 0;
     return 1;
 }
@@ -207,6 +219,12 @@ static void write_part(mistral_body *b, const chat_message *m, const chat_part *
 {
     if (p->cache_control)
         chat_note(&b->r, TP_DROPPED, SPAN("Mistral decides itself what it caches"), "cache_control");
+    if (!has_place(m, p)) {
+        chat_refuse(&b->r, TP_E_UNSUPPORTED,
+                    SPAN("Mistral takes no part of this type in a message of this role"),
+                    "messages[%u].content[%u]", m->index, p->index);
+        return;
+    }
     if (part_is_plain(b, p)) {
         jo_comma(&b->o);
         jo_token(&b->o, b->r.d, p->at);

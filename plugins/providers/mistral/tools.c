@@ -16,6 +16,18 @@ static int allowed(const mistral_body *b, const chat_tool *tool)
     return 0;
 }
 
+/* Tools that Mistral itself runs. */
+static int is_own(const mistral_body *b, const chat_tool *tool)
+{
+    static const tp_str types[] = {SPAN_INIT("web_search"), SPAN_INIT("web_search_premium"),
+                                   SPAN_INIT("code_interpreter"), SPAN_INIT("image_generation"),
+                                   SPAN_INIT("document_library"), SPAN_INIT("connector")};
+    int found = 0;
+    for (size_t i = 0; i < COUNT(types); i++)
+        found |= span_eq(tool->type, types[i]);
+    return found && span_kind(b->r.d, tool->at) == TP_OBJECT;
+}
+
 static int tool_is_plain(const mistral_body *b, const chat_tool *tool)
 {
     static const tp_str outer[] = {SPAN_INIT("type"), SPAN_INIT("function")};
@@ -23,7 +35,7 @@ static int tool_is_plain(const mistral_body *b, const chat_tool *tool)
                                    SPAN_INIT("strict")};
     const tp_doc *d = b->r.d;
     if (!tool->is_function)
-        return span_kind(d, tool->at) == TP_OBJECT && !span_is(tool->type, "custom");
+        return is_own(b, tool);
     uint32_t fn = span_find(b->r.h, d, tool->at, SPAN("function"));
     uint32_t type = span_find(b->r.h, d, tool->at, SPAN("type"));
     if (!fn || !mistral_only(b, tool->at, outer, COUNT(outer)) || !mistral_only(b, fn, inner, COUNT(inner)) ||
