@@ -18,11 +18,13 @@ static tp_str as_text(const tp_host *h, tp_call *c, const tp_doc *d, uint32_t t)
     return span_kind(d, t) == TP_STRING ? span_text(h, c, d, t) : span_raw(d, t);
 }
 
-/* ["body", "messages", 0, "user", "name"], as validators name a place, in the words of this gateway:
- * messages[0].name. The role, which only tells which model of a message was tried, is left out. */
+/* ["body", "messages", 0, "user", "name"], as validators name a place, in the words of this
+ * gateway: messages[0].name. The role, which only tells which model of a message was tried, is left
+ * out. */
 static tp_str place_of(const tp_host *h, tp_call *c, const tp_doc *d, uint32_t list)
 {
-    static const tp_str roles[] = {SPAN_INIT("user"), SPAN_INIT("assistant"), SPAN_INIT("system"), SPAN_INIT("tool")};
+    static const tp_str roles[] = {SPAN_INIT("user"), SPAN_INIT("assistant"), SPAN_INIT("system"),
+                                   SPAN_INIT("tool")};
     char *text = h->alloc(c, 2u * d->tokens[list].len + 16), *p = text;
     int after_number = 0;
     for (uint32_t t = list + 1; text && t < d->tokens[list].next; t = d->tokens[t].next) {
@@ -67,9 +69,10 @@ static int read_finding(const tp_host *h, tp_call *c, const tp_doc *d, uint32_t 
     return 1;
 }
 
-/* A message, which may be a string, a finding, a list of findings, an object that holds such a thing,
- * or a string that holds the JSON of one. */
-static void read_sentence(const tp_host *h, tp_call *c, const tp_doc *d, uint32_t t, fault *e, int depth)
+/* A message, which may be a string, a finding, a list of findings, an object that holds such a
+ * thing, or a string that holds the JSON of one. */
+static void read_sentence(const tp_host *h, tp_call *c, const tp_doc *d, uint32_t t, fault *e,
+                          int depth)
 {
     uint32_t kind = span_kind(d, t), inner = 0;
     tp_doc within;
@@ -80,7 +83,8 @@ static void read_sentence(const tp_host *h, tp_call *c, const tp_doc *d, uint32_
     if (kind == TP_OBJECT && depth < 6) {
         if (read_finding(h, c, d, t, e))
             return;
-        static const tp_str holders[] = {SPAN_INIT("detail"), SPAN_INIT("message"), SPAN_INIT("error")};
+        static const tp_str holders[] = {SPAN_INIT("detail"), SPAN_INIT("message"),
+                                         SPAN_INIT("error")};
         for (size_t i = 0; i < sizeof(holders) / sizeof(holders[0]) && !inner; i++)
             inner = h->find(d, t, holders[i]);
         if (span_given(d, inner)) {
@@ -89,8 +93,8 @@ static void read_sentence(const tp_host *h, tp_call *c, const tp_doc *d, uint32_
         }
     }
     tp_str s = as_text(h, c, d, t);
-    if (kind == TP_STRING && s.len && s.ptr[0] == '{' && depth < 2 && h->scan(c, s, &within) == TP_OK &&
-        within.count && within.tokens[0].kind == TP_OBJECT) {
+    if (kind == TP_STRING && s.len && s.ptr[0] == '{' && depth < 2 &&
+        h->scan(c, s, &within) == TP_OK && within.count && within.tokens[0].kind == TP_OBJECT) {
         inner = h->find(&within, 0, SPAN("detail"));
         if (!inner)
             inner = h->find(&within, 0, SPAN("message"));
@@ -112,9 +116,10 @@ static int64_t status_of(const tp_doc *d, uint32_t t, tp_str text)
 static void read_object(const tp_host *h, tp_call *c, const tp_doc *d, uint32_t object,
                         fault *e)
 {
-    static const tp_str words[] = {SPAN_INIT("message"), SPAN_INIT("detail"), SPAN_INIT("error_description"),
-                                   SPAN_INIT("error"), SPAN_INIT("title"), SPAN_INIT("msg"),
-                                   SPAN_INIT("Message")};
+    static const tp_str words[] = {
+        SPAN_INIT("message"), SPAN_INIT("detail"), SPAN_INIT("error_description"),
+        SPAN_INIT("error"),   SPAN_INIT("title"),  SPAN_INIT("msg"),
+        SPAN_INIT("Message")};
     uint32_t code = h->find(d, object, SPAN("code"));
     e->param = as_text(h, c, d, h->find(d, object, SPAN("param")));
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]) && !e->message.len; i++) {
@@ -129,7 +134,8 @@ static void read_object(const tp_host *h, tp_call *c, const tp_doc *d, uint32_t 
         e->type = span_member(h, c, d, object, SPAN("status"));
     if (!e->type.len)
         e->type = span_member(h, c, d, object, SPAN("__type"));
-    static const tp_str statuses[] = {SPAN_INIT("status_code"), SPAN_INIT("status"), SPAN_INIT("http_status")};
+    static const tp_str statuses[] = {SPAN_INIT("status_code"), SPAN_INIT("status"),
+                                      SPAN_INIT("http_status")};
     for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]) && !e->status; i++) {
         uint32_t t = h->find(d, object, statuses[i]);
         e->status = status_of(d, t, as_text(h, c, d, t));
@@ -173,24 +179,37 @@ static int any_of(tp_str s, const tp_str *words)
 /* What the words say, where they say more than the status. 0: nothing. */
 static int32_t code_by_words(const fault *e, int64_t status)
 {
-    static const tp_str quota[] = {SPAN_INIT("insufficient_quota"), SPAN_INIT("insufficient_credits"),
-                                   SPAN_INIT("insufficient_balance"), SPAN_INIT("billing_hard_limit"),
-                                   SPAN_INIT("billing_not_active"), SPAN_INIT("exceeded_current_quota"),
-                                   SPAN_INIT("not_enough_balance"), {0}};
-    static const tp_str money[] = {SPAN_INIT("credit balance is too low"), SPAN_INIT("insufficient balance"),
-                                   SPAN_INIT("not enough balance"), SPAN_INIT("insufficient credits"),
-                                   SPAN_INIT("have any credits"), SPAN_INIT("has no credits"),
-                                   SPAN_INIT("used all available credits"), SPAN_INIT("spending limit"),
+    static const tp_str quota[] = {
+        SPAN_INIT("insufficient_quota"),   SPAN_INIT("insufficient_credits"),
+        SPAN_INIT("insufficient_balance"), SPAN_INIT("billing_hard_limit"),
+        SPAN_INIT("billing_not_active"),   SPAN_INIT("exceeded_current_quota"),
+        SPAN_INIT("not_enough_balance"),   {0}};
+    static const tp_str money[] = {SPAN_INIT("credit balance is too low"),
+                                   SPAN_INIT("insufficient balance"),
+                                   SPAN_INIT("not enough balance"),
+                                   SPAN_INIT("insufficient credits"),
+                                   SPAN_INIT("have any credits"),
+                                   SPAN_INIT("has no credits"),
+                                   SPAN_INIT("used all available credits"),
+                                   SPAN_INIT("spending limit"),
                                    {0}};
-    static const tp_str filter[] = {SPAN_INIT("content_filter"), SPAN_INIT("content_policy_violation"),
-                                    SPAN_INIT("ResponsibleAIPolicyViolation"), {0}};
-    static const tp_str length[] = {SPAN_INIT("context length"), SPAN_INIT("context window"),
-                                    SPAN_INIT("maximum prompt length"), SPAN_INIT("prompt is too long"),
-                                    SPAN_INIT("context_length"), SPAN_INIT("max_new_tokens` must be"),
-                                    SPAN_INIT("too many tokens"), SPAN_INIT("too large for model with"),
+    static const tp_str filter[] = {SPAN_INIT("content_filter"),
+                                    SPAN_INIT("content_policy_violation"),
+                                    SPAN_INIT("ResponsibleAIPolicyViolation"),
+                                    {0}};
+    static const tp_str length[] = {SPAN_INIT("context length"),
+                                    SPAN_INIT("context window"),
+                                    SPAN_INIT("maximum prompt length"),
+                                    SPAN_INIT("prompt is too long"),
+                                    SPAN_INIT("context_length"),
+                                    SPAN_INIT("max_new_tokens` must be"),
+                                    SPAN_INIT("too many tokens"),
+                                    SPAN_INIT("too large for model with"),
                                     SPAN_INIT("exceeds the maximum number of tokens"),
-                                    SPAN_INIT("input is too long"), SPAN_INIT("exceed context limit"),
-                                    SPAN_INIT("available context size"), SPAN_INIT("context_size"),
+                                    SPAN_INIT("input is too long"),
+                                    SPAN_INIT("exceed context limit"),
+                                    SPAN_INIT("available context size"),
+                                    SPAN_INIT("context_size"),
                                     {0}};
     static const tp_str key[] = {SPAN_INIT("incorrect api key"), SPAN_INIT("api key not valid"),
                                  SPAN_INIT("invalid api key"), {0}};
@@ -234,18 +253,31 @@ static int32_t code_by_status(int64_t status)
 /* An error inside a reply has no status line; its type is what there is. */
 static int32_t code_by_type(const fault *e)
 {
-    static const struct { tp_str word; int32_t code; } types[] = {
-        {SPAN_INIT("rate_limit"), TP_ERR_RATE},         {SPAN_INIT("too_many_requests"), TP_ERR_RATE},
+    static const struct {
+        tp_str word;
+        int32_t code;
+    } types[] = {
+        {SPAN_INIT("rate_limit"), TP_ERR_RATE},
+        {SPAN_INIT("too_many_requests"), TP_ERR_RATE},
         {SPAN_INIT("capacity_exceeded"), TP_ERR_OVERLOADED},
-        {SPAN_INIT("overloaded"), TP_ERR_OVERLOADED},   {SPAN_INIT("unavailable"), TP_ERR_OVERLOADED},
-        {SPAN_INIT("authentication"), TP_ERR_AUTH},     {SPAN_INIT("permission"), TP_ERR_FORBIDDEN},
-        {SPAN_INIT("not_found"), TP_ERR_NOT_FOUND},     {SPAN_INIT("timeout"), TP_ERR_TIMEOUT},
-        {SPAN_INIT("invalid_request"), TP_ERR_INVALID}, {SPAN_INIT("tool_use_failed"), TP_ERR_INVALID},
-        {SPAN_INIT("throttling"), TP_ERR_RATE},         {SPAN_INIT("resource_exhausted"), TP_ERR_RATE},
-        {SPAN_INIT("unauthenticated"), TP_ERR_AUTH},    {SPAN_INIT("accessdenied"), TP_ERR_FORBIDDEN},
-        {SPAN_INIT("deadline_exceeded"), TP_ERR_TIMEOUT}, {SPAN_INIT("invalid_argument"), TP_ERR_INVALID},
-        {SPAN_INIT("validationexception"), TP_ERR_INVALID}, {SPAN_INIT("resourcenotfound"), TP_ERR_NOT_FOUND},
-        {SPAN_INIT("billing"), TP_ERR_QUOTA},           {SPAN_INIT("request_too_large"), TP_ERR_TOO_LONG},
+        {SPAN_INIT("overloaded"), TP_ERR_OVERLOADED},
+        {SPAN_INIT("unavailable"), TP_ERR_OVERLOADED},
+        {SPAN_INIT("authentication"), TP_ERR_AUTH},
+        {SPAN_INIT("permission"), TP_ERR_FORBIDDEN},
+        {SPAN_INIT("not_found"), TP_ERR_NOT_FOUND},
+        {SPAN_INIT("timeout"), TP_ERR_TIMEOUT},
+        {SPAN_INIT("invalid_request"), TP_ERR_INVALID},
+        {SPAN_INIT("tool_use_failed"), TP_ERR_INVALID},
+        {SPAN_INIT("throttling"), TP_ERR_RATE},
+        {SPAN_INIT("resource_exhausted"), TP_ERR_RATE},
+        {SPAN_INIT("unauthenticated"), TP_ERR_AUTH},
+        {SPAN_INIT("accessdenied"), TP_ERR_FORBIDDEN},
+        {SPAN_INIT("deadline_exceeded"), TP_ERR_TIMEOUT},
+        {SPAN_INIT("invalid_argument"), TP_ERR_INVALID},
+        {SPAN_INIT("validationexception"), TP_ERR_INVALID},
+        {SPAN_INIT("resourcenotfound"), TP_ERR_NOT_FOUND},
+        {SPAN_INIT("billing"), TP_ERR_QUOTA},
+        {SPAN_INIT("request_too_large"), TP_ERR_TOO_LONG},
     };
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
         if (fault_contains(e->code, types[i].word) || fault_contains(e->type, types[i].word))
@@ -256,7 +288,8 @@ static int32_t code_by_type(const fault *e)
 tp_str fault_header(const tp_list *headers, tp_str name)
 {
     for (uint32_t i = 0; i < headers->count; i++) {
-        const tp_header *x = (const void *)((const char *)headers->ptr + (size_t)i * headers->stride);
+        const tp_header *x =
+            (const void *)((const char *)headers->ptr + (size_t)i * headers->stride);
         if (span_ieq(x->name, name))
             return span_trim(x->value);
     }
@@ -336,9 +369,14 @@ int64_t fault_retry_after(const tp_call *c, const tp_list *headers)
  * now, or -1. *used: bytes of it. */
 static int64_t duration_ms(const tp_call *c, tp_str s, size_t *used)
 {
-    static const struct { tp_str unit; double ms; } units[] = {
-        {SPAN_INIT("ms"), 1}, {SPAN_INIT("s"), 1000}, {SPAN_INIT("m"), 60000}, {SPAN_INIT("h"), 3600000},
-        {SPAN_INIT("d"), 86400000}};
+    static const struct {
+        tp_str unit;
+        double ms;
+    } units[] = {{SPAN_INIT("ms"), 1},
+                 {SPAN_INIT("s"), 1000},
+                 {SPAN_INIT("m"), 60000},
+                 {SPAN_INIT("h"), 3600000},
+                 {SPAN_INIT("d"), 86400000}};
     double sum = 0;
     size_t at = 0;
     int any = 0;
@@ -366,16 +404,23 @@ static int64_t duration_ms(const tp_call *c, tp_str s, size_t *used)
     return !any ? -1 : sum < 0 ? 0 : sum > 86400000 ? 86400000 : (int64_t)(sum + 0.5);
 }
 
-/* When the limit that is used up is filled again, as most upstreams tell it. Of several the latest. */
+/* When the limit that is used up is filled again, as most upstreams tell it. Of several the latest.
+ */
 static int64_t limit_reset(const tp_call *c, const tp_list *headers)
 {
-    static const struct { tp_str reset, remaining; } limits[] = {
+    static const struct {
+        tp_str reset, remaining;
+    } limits[] = {
         {SPAN_INIT("x-ratelimit-reset-requests"), SPAN_INIT("x-ratelimit-remaining-requests")},
         {SPAN_INIT("x-ratelimit-reset-tokens"), SPAN_INIT("x-ratelimit-remaining-tokens")},
-        {SPAN_INIT("x-ratelimit-reset-tokens-minute"), SPAN_INIT("x-ratelimit-remaining-tokens-minute")},
-        {SPAN_INIT("x-ratelimit-reset-requests-minute"), SPAN_INIT("x-ratelimit-remaining-requests-minute")},
-        {SPAN_INIT("x-ratelimit-reset-requests-day"), SPAN_INIT("x-ratelimit-remaining-requests-day")},
-        {SPAN_INIT("x-ratelimit-reset-requests-hour"), SPAN_INIT("x-ratelimit-remaining-requests-hour")},
+        {SPAN_INIT("x-ratelimit-reset-tokens-minute"),
+         SPAN_INIT("x-ratelimit-remaining-tokens-minute")},
+        {SPAN_INIT("x-ratelimit-reset-requests-minute"),
+         SPAN_INIT("x-ratelimit-remaining-requests-minute")},
+        {SPAN_INIT("x-ratelimit-reset-requests-day"),
+         SPAN_INIT("x-ratelimit-remaining-requests-day")},
+        {SPAN_INIT("x-ratelimit-reset-requests-hour"),
+         SPAN_INIT("x-ratelimit-remaining-requests-hour")},
         {SPAN_INIT("x-ratelimit-reset"), SPAN_INIT("x-ratelimit-remaining")},
         {SPAN_INIT("ratelimit-reset"), SPAN_INIT("ratelimit-remaining")},
     };
@@ -396,7 +441,8 @@ static int64_t limit_reset(const tp_call *c, const tp_list *headers)
 /* "Please try again in 7.66s", "retry after 26 seconds". */
 static int64_t told_wait(const tp_call *c, tp_str message)
 {
-    static const tp_str words[] = {SPAN_INIT("try again in "), SPAN_INIT("retry after "), SPAN_INIT("retry in ")};
+    static const tp_str words[] = {SPAN_INIT("try again in "), SPAN_INIT("retry after "),
+                                   SPAN_INIT("retry in ")};
     for (tp_str s = message; s.len; s.ptr++, s.len--) {
         for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
             size_t used;

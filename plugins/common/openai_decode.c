@@ -203,7 +203,8 @@ openai_called *openai_call_of(frame *f, openai_choice *k, uint32_t t, int *fresh
     openai_called *x = call_of(k, index, id_hash);
     *fresh = x == NULL;
     if (!x && (x = f->h->keep(f->c, sizeof(*x))) != NULL) {
-        *x = (openai_called){.next = k->calls, .id_hash = id_hash, .index = index, .item = k->items++};
+        *x = (openai_called){
+            .next = k->calls, .id_hash = id_hash, .index = index, .item = k->items++};
         k->calls = x;
     }
     return x;
@@ -381,7 +382,8 @@ tp_status openai_decode(frame *f)
         openai_note_seen(r, &ch);
         if (ch.body)
             st = decode_body(f, k, ch.body);
-        for (uint32_t m = ch.several + 1; ch.several && m < f->doc.tokens[ch.several].next && st == TP_OK;
+        for (uint32_t m = ch.several + 1;
+             ch.several && m < f->doc.tokens[ch.several].next && st == TP_OK;
              m = f->doc.tokens[m].next) /* an answer in several messages */
             if (span_kind(&f->doc, m) == TP_OBJECT)
                 st = decode_body(f, k, m);

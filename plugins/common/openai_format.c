@@ -144,13 +144,22 @@ void openai_note_seen(openai_reply *r, const choice *ch)
 
 static int32_t finish_code(tp_str word)
 {
-    static const struct { tp_str word; int32_t code; } words[] = {
-        {SPAN_INIT("stop"), TP_FINISH_STOP},           {SPAN_INIT("tool_calls"), TP_FINISH_TOOLS},
-        {SPAN_INIT("length"), TP_FINISH_LENGTH},       {SPAN_INIT("eos"), TP_FINISH_STOP},
-        {SPAN_INIT("content_filter"), TP_FINISH_FILTER}, {SPAN_INIT("function_call"), TP_FINISH_TOOLS},
-        {SPAN_INIT("max_tokens"), TP_FINISH_LENGTH},   {SPAN_INIT("model_length"), TP_FINISH_LENGTH},
-        {SPAN_INIT("tool_use"), TP_FINISH_TOOLS},      {SPAN_INIT("refusal"), TP_FINISH_REFUSAL},
-        {SPAN_INIT("safety"), TP_FINISH_FILTER},       {SPAN_INIT("recitation"), TP_FINISH_FILTER},
+    static const struct {
+        tp_str word;
+        int32_t code;
+    } words[] = {
+        {SPAN_INIT("stop"), TP_FINISH_STOP},
+        {SPAN_INIT("tool_calls"), TP_FINISH_TOOLS},
+        {SPAN_INIT("length"), TP_FINISH_LENGTH},
+        {SPAN_INIT("eos"), TP_FINISH_STOP},
+        {SPAN_INIT("content_filter"), TP_FINISH_FILTER},
+        {SPAN_INIT("function_call"), TP_FINISH_TOOLS},
+        {SPAN_INIT("max_tokens"), TP_FINISH_LENGTH},
+        {SPAN_INIT("model_length"), TP_FINISH_LENGTH},
+        {SPAN_INIT("tool_use"), TP_FINISH_TOOLS},
+        {SPAN_INIT("refusal"), TP_FINISH_REFUSAL},
+        {SPAN_INIT("safety"), TP_FINISH_FILTER},
+        {SPAN_INIT("recitation"), TP_FINISH_FILTER},
         {SPAN_INIT("max_output_tokens"), TP_FINISH_LENGTH},
     };
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
@@ -221,7 +230,8 @@ static int64_t answer_bytes(const frame *f, uint32_t body)
             sum += f->doc.tokens[m.value].len - 2;
         for (uint32_t t = m.value + 1; kind == TP_ARRAY && t + 1 < end; t++)
             if (span_kind(&f->doc, t + 1) == TP_STRING && span_kind(&f->doc, t) == TP_STRING &&
-                (span_is(span_inner(&f->doc, t), "arguments") || span_is(span_inner(&f->doc, t), "text")))
+                (span_is(span_inner(&f->doc, t), "arguments") ||
+                 span_is(span_inner(&f->doc, t), "text")))
                 sum += f->doc.tokens[t + 1].len - 2;
     }
     return sum;
@@ -297,9 +307,11 @@ static int is_bare_error(const frame *f)
 {
     if (f->choices)
         return 0;
-    if (span_kind(&f->doc, f->object) == TP_STRING && span_is(span_inner(&f->doc, f->object), "error"))
+    if (span_kind(&f->doc, f->object) == TP_STRING &&
+        span_is(span_inner(&f->doc, f->object), "error"))
         return 1;
-    return !f->usage && !f->id && (span_given(&f->doc, f->detail) || span_given(&f->doc, f->message));
+    return !f->usage && !f->id &&
+           (span_given(&f->doc, f->detail) || span_given(&f->doc, f->message));
 }
 
 static tp_status error_frame(frame *f, uint32_t at)

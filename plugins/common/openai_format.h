@@ -38,8 +38,10 @@ tp_status openai_usage(const tp_host *h, tp_call *c, openai_reply *r, const tp_d
                        uint32_t usage, tp_str frame);
 enum { OPENAI_PROMPT, OPENAI_CACHE_READ, OPENAI_CACHE_WRITE, OPENAI_AUDIO_PROMPT, OPENAI_COMPLETION,
        OPENAI_REASONING, OPENAI_AUDIO_COMPLETION, OPENAI_UNITS };
-/* The same units, disjoint. 0: the object counts as OpenAI's does, so that it may be shown as it is. */
-int openai_units(const tp_host *h, tp_call *c, const tp_doc *d, uint32_t usage, int64_t unit[OPENAI_UNITS]);
+/* The same units, disjoint. 0: the object counts as OpenAI's does, so that it may be shown as it
+ * is. */
+int openai_units(const tp_host *h, tp_call *c, const tp_doc *d, uint32_t usage,
+                 int64_t unit[OPENAI_UNITS]);
 
 static inline tp_event openai_event(int32_t kind)
 {

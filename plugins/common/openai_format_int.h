@@ -31,8 +31,8 @@ struct openai_choice { /* of a relayed reply: the calls alone, counted by items 
     uint32_t reserved;
 };
 openai_choice *openai_choice_of(frame *f, uint32_t index); /* NULL: no memory */
-/* The call that this element of tool_calls belongs to, by index or id; *fresh: it is a new one. NULL: no
- * memory. */
+/* The call that this element of tool_calls belongs to, by index or id; *fresh: it is a new one.
+ * NULL: no memory. */
 openai_called *openai_call_of(frame *f, openai_choice *k, uint32_t t, int *fresh);
 
 typedef struct choice { /* one element of "choices" */
@@ -51,8 +51,8 @@ tp_status openai_decode(frame *f);
 tp_status openai_close_calls(const tp_host *h, tp_call *c, openai_choice *all);
 /* openai_mend.c: what a client of OpenAI's can read as it is. */
 int openai_is_true_whole(const frame *f);
-/* The frame of a stream in OpenAI's form, in place if it has it already; *usage: the frame that shows
- * the usage, if that was in it beside choices. ptr NULL: no memory. */
+/* The frame of a stream in OpenAI's form, in place if it has it already; *usage: the frame that
+ * shows the usage, if that was in it beside choices. ptr NULL: no memory. */
 tp_str openai_mended(frame *f, tp_str raw, tp_str *usage);
 /* A part of content that names a source, as a canonical annotation; ptr NULL: it is none. */
 tp_str openai_reference(const frame *f, uint32_t part);

@@ -1,6 +1,6 @@
 /* Relaying a reply that is nearly of OpenAI's form: what is not is put right, so that a client of
- * OpenAI's SDK can read it. Thought within the content becomes reasoning_content, tool calls get their
- * index and type, finish reasons are OpenAI's, and usage comes in a frame of its own. */
+ * OpenAI's SDK can read it. Thought within the content becomes reasoning_content, tool calls get
+ * their index and type, finish reasons are OpenAI's, and usage comes in a frame of its own. */
 #include "openai_format_int.h"
 
 /* ---- Is it right already? */
@@ -120,7 +120,8 @@ static int put_texts(mend *w, uint32_t list, int thought, int write)
     frame *f = w->f;
     int any = 0;
     for (uint32_t t = list + 1; t < f->doc.tokens[list].next; t = f->doc.tokens[t].next) {
-        uint32_t inner = is_type(f, t, SPAN("thinking")) ? span_find(f->h, &f->doc, t, SPAN("thinking")) : 0;
+        uint32_t inner =
+            is_type(f, t, SPAN("thinking")) ? span_find(f->h, &f->doc, t, SPAN("thinking")) : 0;
         uint32_t text = 0;
         if (thought && span_kind(&f->doc, inner) == TP_ARRAY)
             any |= put_texts(w, inner, 0, write);
@@ -149,7 +150,8 @@ static void put_proofs(mend *w, uint32_t list, int *any)
 {
     frame *f = w->f;
     for (uint32_t t = list + 1; t < f->doc.tokens[list].next; t = f->doc.tokens[t].next) {
-        uint32_t proof = is_type(f, t, SPAN("thinking")) ? span_find(f->h, &f->doc, t, SPAN("signature")) : 0;
+        uint32_t proof =
+            is_type(f, t, SPAN("thinking")) ? span_find(f->h, &f->doc, t, SPAN("signature")) : 0;
         if (!is_string(f, proof) || f->doc.tokens[proof].len <= 2)
             continue;
         member(w, any, SPAN("\"reasoning_details\":[{\"type\":\"reasoning.text\",\"signature\":"));
@@ -244,11 +246,13 @@ static void mend_call(mend *w, uint32_t t, uint32_t number)
         put(w, span_raw(&f->doc, m.key));
         put(w, SPAN(":"));
         w->from = f->doc.tokens[m.value].at;
-        uint32_t arguments = span_is(key, "function") ? span_find(f->h, &f->doc, m.value, SPAN("arguments")) : 0;
+        uint32_t arguments =
+            span_is(key, "function") ? span_find(f->h, &f->doc, m.value, SPAN("arguments")) : 0;
         if (arguments && !is_string(f, arguments)) {
             skip(w, f->doc.tokens[arguments].at, span_end(&f->doc, arguments));
-            put_as_string(w, span_kind(&f->doc, arguments) == TP_OBJECT ? span_raw(&f->doc, arguments)
-                                                                        : SPAN_NONE);
+            put_as_string(w, span_kind(&f->doc, arguments) == TP_OBJECT
+                                 ? span_raw(&f->doc, arguments)
+                                 : SPAN_NONE);
         }
         skip(w, span_end(&f->doc, m.value), span_end(&f->doc, m.value));
     }
@@ -261,7 +265,8 @@ static void mend_calls(mend *w, uint32_t choice_index, uint32_t list)
     int fresh;
     openai_choice *k = openai_choice_of(f, choice_index);
     for (uint32_t t = list + 1; k && t < f->doc.tokens[list].next; t = f->doc.tokens[t].next) {
-        openai_called *x = span_kind(&f->doc, t) == TP_OBJECT ? openai_call_of(f, k, t, &fresh) : NULL;
+        openai_called *x =
+            span_kind(&f->doc, t) == TP_OBJECT ? openai_call_of(f, k, t, &fresh) : NULL;
         if (x) {
             x->said = 1; /* what it says, the frames say */
             mend_call(w, t, x->item);
@@ -329,7 +334,8 @@ static tp_str usage_frame(frame *f)
         put_count(&w, SPAN(",\"total_tokens\":"), prompt + answer);
         put_count(&w, SPAN(",\"prompt_tokens_details\":{\"cached_tokens\":"), u[OPENAI_CACHE_READ]);
         put_count(&w, SPAN(",\"audio_tokens\":"), u[OPENAI_AUDIO_PROMPT]);
-        put_count(&w, SPAN("},\"completion_tokens_details\":{\"reasoning_tokens\":"), u[OPENAI_REASONING]);
+        put_count(&w, SPAN("},\"completion_tokens_details\":{\"reasoning_tokens\":"),
+                  u[OPENAI_REASONING]);
         put_count(&w, SPAN(",\"audio_tokens\":"), u[OPENAI_AUDIO_COMPLETION]);
         put(&w, SPAN("}}"));
     }
@@ -370,7 +376,8 @@ tp_str openai_mended(frame *f, tp_str raw, tp_str *usage)
     members m = members_of(&f->doc, 0);
     while (members_next(&m)) {
         if (m.value == f->choices && f->choices) {
-            for (uint32_t t = f->choices + 1; t < f->doc.tokens[f->choices].next; t = f->doc.tokens[t].next)
+            for (uint32_t t = f->choices + 1; t < f->doc.tokens[f->choices].next;
+                 t = f->doc.tokens[t].next)
                 if (span_kind(&f->doc, t) == TP_OBJECT)
                     mend_choice(&w, t);
         } else if (span_is(span_inner(&f->doc, m.key), "usage")) {
@@ -397,7 +404,8 @@ tp_str openai_reference(const frame *f, uint32_t part)
         return span_raw(&f->doc, part); /* {"type": "reference", "reference_ids": [...]} */
     static const tp_str head = SPAN_INIT("{\"type\":\"url_citation\",\"url_citation\":{\"url\":");
     static const tp_str name = SPAN_INIT(",\"title\":");
-    tp_str a = span_raw(&f->doc, url), b = is_string(f, title) ? span_raw(&f->doc, title) : SPAN("\"\"");
+    tp_str a = span_raw(&f->doc, url),
+           b = is_string(f, title) ? span_raw(&f->doc, title) : SPAN("\"\"");
     char *p = f->h->alloc(f->c, head.len + a.len + name.len + b.len + 2), *q = p;
     if (!p)
         return SPAN_NONE;

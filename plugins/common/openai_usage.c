@@ -3,9 +3,16 @@
 #include "openai_format.h"
 #include "span.h"
 
-enum { PROMPT = OPENAI_PROMPT, CACHE_READ = OPENAI_CACHE_READ, CACHE_WRITE = OPENAI_CACHE_WRITE,
-       AUDIO_PROMPT = OPENAI_AUDIO_PROMPT, COMPLETION = OPENAI_COMPLETION, REASONING = OPENAI_REASONING,
-       AUDIO_COMPLETION = OPENAI_AUDIO_COMPLETION, UNITS = OPENAI_UNITS };
+enum {
+    PROMPT = OPENAI_PROMPT,
+    CACHE_READ = OPENAI_CACHE_READ,
+    CACHE_WRITE = OPENAI_CACHE_WRITE,
+    AUDIO_PROMPT = OPENAI_AUDIO_PROMPT,
+    COMPLETION = OPENAI_COMPLETION,
+    REASONING = OPENAI_REASONING,
+    AUDIO_COMPLETION = OPENAI_AUDIO_COMPLETION,
+    UNITS = OPENAI_UNITS
+};
 
 /* What an upstream's usage object may say, under all the names that are about. */
 enum { NOTHING, SAID_PROMPT, SAID_COMPLETION, SAID_TOTAL, SAID_CACHED, SAID_HIT, SAID_READ_INPUT,
@@ -133,7 +140,8 @@ static void make_disjoint(int64_t unit[UNITS], int64_t total)
     unit[AUDIO_COMPLETION] = take(&unit[COMPLETION], unit[AUDIO_COMPLETION]);
 }
 
-int openai_units(const tp_host *h, tp_call *c, const tp_doc *d, uint32_t usage, int64_t unit[OPENAI_UNITS])
+int openai_units(const tp_host *h, tp_call *c, const tp_doc *d, uint32_t usage,
+                 int64_t unit[OPENAI_UNITS])
 {
     reading said = {.h = h, .c = c, .d = d};
     read_units(&said, usage, unit);
@@ -145,9 +153,10 @@ int openai_units(const tp_host *h, tp_call *c, const tp_doc *d, uint32_t usage, 
 tp_status openai_usage(const tp_host *h, tp_call *c, openai_reply *r, const tp_doc *d,
                        uint32_t usage, tp_str frame)
 {
-    static const tp_str names[UNITS] = {SPAN_INIT("prompt"), SPAN_INIT("cache_read"), SPAN_INIT("cache_write"),
-                                        SPAN_INIT("audio_prompt"), SPAN_INIT("completion"),
-                                        SPAN_INIT("reasoning"), SPAN_INIT("audio_completion")};
+    static const tp_str names[UNITS] = {SPAN_INIT("prompt"),          SPAN_INIT("cache_read"),
+                                        SPAN_INIT("cache_write"),     SPAN_INIT("audio_prompt"),
+                                        SPAN_INIT("completion"),      SPAN_INIT("reasoning"),
+                                        SPAN_INIT("audio_completion")};
     static const uint8_t order[UNITS] = {CACHE_READ, CACHE_WRITE, AUDIO_PROMPT, PROMPT, REASONING,
                                          AUDIO_COMPLETION, COMPLETION};
     int64_t unit[UNITS];

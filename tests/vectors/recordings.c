@@ -69,7 +69,8 @@ static void compare(recording *r, const char *who, const said *got, const said *
         }
     }
     if (got->total != want->total)
-        bad(r, "%s: %lld tokens, expected %lld", who, (long long)got->total, (long long)want->total);
+        bad(r, "%s: %lld tokens, expected %lld", who, (long long)got->total,
+            (long long)want->total);
     if (got->error != want->error)
         bad(r, "%s: error %d, expected %d", who, got->error, want->error);
 }
@@ -102,13 +103,15 @@ static void check_request(recording *r, const exchange *x)
     cJSON_Delete(sent);
 }
 
-/* What is renamed there, what says nothing there, and what is rewritten (other vectors see to that). */
+/* What is renamed there, what says nothing there, and what is rewritten (other vectors see to
+ * that). */
 static void check_near_request(recording *r, const exchange *x)
 {
     static const char *const names[][2] = {{"seed", "random_seed"},
                                            {"max_completion_tokens", "max_tokens"}};
-    static const char *const rewritten[] = {"model", "messages", "tools", "tool_choice", "stream_options",
-                                            "prompt_mode", "reasoning_effort"};
+    static const char *const rewritten[] = {"model",           "messages",       "tools",
+                                            "tool_choice",     "stream_options", "prompt_mode",
+                                            "reasoning_effort"};
     cJSON *want = cJSON_ParseWithLength(x->request.ptr, x->request.len), *m;
     cJSON *sent = cJSON_ParseWithLength(x->sent.body.ptr, x->sent.body.len);
     if (!sent || strcmp(string_of(sent, "model"), "upstream-model") != 0 ||
@@ -246,7 +249,8 @@ static void check_relay(recording *r, const exchange *x, int show)
 /* OpenAI's counts add up, and say within themselves what was cached. */
 static int is_true_usage(const cJSON *u)
 {
-    const cJSON *in = get(u, "prompt_tokens"), *out = get(u, "completion_tokens"), *all = get(u, "total_tokens");
+    const cJSON *in = get(u, "prompt_tokens"), *out = get(u, "completion_tokens"),
+                *all = get(u, "total_tokens");
     const cJSON *own = get(u, "num_cached_tokens");
     return !cJSON_IsObject(u) ||
            (cJSON_IsNumber(in) && cJSON_IsNumber(out) && cJSON_IsNumber(all) &&
@@ -254,15 +258,18 @@ static int is_true_usage(const cJSON *u)
             (!own || own->valueint == 0 || get(u, "prompt_tokens_details")));
 }
 
-/* Is this what OpenAI's reference says of a frame, or of a reply? What matters of it to a client. */
+/* Is this what OpenAI's reference says of a frame, or of a reply? What matters of it to a client.
+ */
 static int is_true(const cJSON *d, int streaming)
 {
     static const char *const reasons[] = {"stop", "length", "tool_calls", "content_filter"};
     const cJSON *choice, *call;
-    if (!cJSON_IsString(get(d, "id")) || !cJSON_IsArray(get(d, "choices")) || !is_true_usage(get(d, "usage")))
+    if (!cJSON_IsString(get(d, "id")) || !cJSON_IsArray(get(d, "choices")) ||
+        !is_true_usage(get(d, "usage")))
         return 0;
     cJSON_ArrayForEach(choice, get(d, "choices")) {
-        const cJSON *body = get(choice, streaming ? "delta" : "message"), *list = get(body, "tool_calls");
+        const cJSON *body = get(choice, streaming ? "delta" : "message"),
+                    *list = get(body, "tool_calls");
         const cJSON *content = get(body, "content"), *finish = get(choice, "finish_reason");
         int known = !finish || cJSON_IsNull(finish);
         for (size_t i = 0; i < TP_COUNT(reasons); i++)
@@ -291,7 +298,8 @@ static void check_near_relay(recording *r, const exchange *x, int show, const sa
         if (!is_true(got->docs[i], r->streaming))
             bad(r, "relay: event %d is not of the true form: %.*s", i, STR_ARG(got->texts[i]));
         usages += cJSON_IsObject(usage);
-        if (r->streaming && cJSON_IsObject(usage) && cJSON_GetArraySize(get(got->docs[i], "choices")))
+        if (r->streaming && cJSON_IsObject(usage) &&
+            cJSON_GetArraySize(get(got->docs[i], "choices")))
             bad(r, "relay: event %d has usage beside choices: %.*s", i, STR_ARG(got->texts[i]));
     }
     for (int i = 0; i < want->count; i++) {
@@ -532,7 +540,8 @@ int main(int argc, char **argv)
     }
     if (vec_open(&chat, argv[1], "{}") != 0 || vec_open(&openai, argv[2], "{}") != 0 ||
         (two && vec_open(&near, equals + 1, "{}") != 0)) {
-        fprintf(stderr, "cannot open the plugins: %s %s %s\n", chat.why, openai.why, two ? near.why : "");
+        fprintf(stderr, "cannot open the plugins: %s %s %s\n", chat.why, openai.why,
+                two ? near.why : "");
         return 2;
     }
     struct dirent **providers;
@@ -542,8 +551,8 @@ int main(int argc, char **argv)
     for (int i = 0; i < n; i++) {
         int is_near = two && str_eq(vec_str(providers[i]->d_name), name);
         if (providers[i]->d_name[0] != '.')
-            run_provider(argv[argc - 1], providers[i]->d_name, &chat, is_near ? &near : &openai, is_near,
-                         &runs, &failures);
+            run_provider(argv[argc - 1], providers[i]->d_name, &chat, is_near ? &near : &openai,
+                         is_near, &runs, &failures);
         free(providers[i]);
     }
     if (n > 0)

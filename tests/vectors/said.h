@@ -1,4 +1,5 @@
-/* What a reply in OpenAI's chat format says, summed up by cJSON, which shares no code with the plugins. */
+/* What a reply in OpenAI's chat format says, summed up by cJSON, which shares no code with the
+ * plugins. */
 #ifndef TP_TEST_VECTORS_SAID_H
 #define TP_TEST_VECTORS_SAID_H
 #include <cjson/cJSON.h>

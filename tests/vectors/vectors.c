@@ -229,8 +229,8 @@ static tp_list reply_headers(const cJSON *reply, tp_header *room, uint32_t max)
     return (tp_list){room, n, sizeof(tp_header)};
 }
 
-/* A reply's bytes: "body", or "frames": strings are data, {"event", "data"} events; or "messages" of
- * an AWS event stream (aws.h). */
+/* A reply's bytes: "body", or "frames": strings are data, {"event", "data"} events; or "messages"
+ * of an AWS event stream (aws.h). */
 static char *reply_text(const cJSON *reply, size_t *len)
 {
     const cJSON *frames = get(reply, "frames"), *f;
@@ -440,7 +440,8 @@ static int run_case(const char *file, const char *so, const vec_plugin *chat, co
     const cJSON *refused = get(r.want, "refused");
     vec_plugin p;
     if (!t.request)
-        t.request = strdup("{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}");
+        t.request =
+            strdup("{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}");
     int rc = vec_open(&p, so, t.options ? t.options : "{}");
     if (!r.want) {
         bad(&r, "the case expects nothing");

@@ -1,21 +1,33 @@
-/* The body: the client's own bytes, but for what Mistral calls otherwise, wants otherwise or refuses.
- * A parameter that it does not know is refused by it as a whole request, so it is left out and
- * reported here. */
+/* The body: the client's own bytes, but for what Mistral calls otherwise, wants otherwise or
+ * refuses. A parameter that it does not know is refused by it as a whole request, so it is left out
+ * and reported here. */
 #include <stdlib.h>
 #include "mistral_int.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 static const tp_str chat_takes[] = {
-    SPAN_INIT("temperature"), SPAN_INIT("top_p"), SPAN_INIT("stream"), SPAN_INIT("stop"), SPAN_INIT("random_seed"),
-    SPAN_INIT("metadata"), SPAN_INIT("presence_penalty"), SPAN_INIT("frequency_penalty"), SPAN_INIT("n"),
-    SPAN_INIT("parallel_tool_calls"), SPAN_INIT("prompt_mode"), SPAN_INIT("guardrails"),
-    SPAN_INIT("prompt_cache_key"), SPAN_INIT("safe_prompt"), SPAN_INIT("min_tokens"),
-    SPAN_INIT("response_format"), SPAN_INIT("prediction"),
+    SPAN_INIT("temperature"),
+    SPAN_INIT("top_p"),
+    SPAN_INIT("stream"),
+    SPAN_INIT("stop"),
+    SPAN_INIT("random_seed"),
+    SPAN_INIT("metadata"),
+    SPAN_INIT("presence_penalty"),
+    SPAN_INIT("frequency_penalty"),
+    SPAN_INIT("n"),
+    SPAN_INIT("parallel_tool_calls"),
+    SPAN_INIT("prompt_mode"),
+    SPAN_INIT("guardrails"),
+    SPAN_INIT("prompt_cache_key"),
+    SPAN_INIT("safe_prompt"),
+    SPAN_INIT("min_tokens"),
+    SPAN_INIT("response_format"),
+    SPAN_INIT("prediction"),
 };
 static const tp_str fim_takes[] = {
-    SPAN_INIT("suffix"), SPAN_INIT("temperature"), SPAN_INIT("top_p"), SPAN_INIT("stream"), SPAN_INIT("stop"),
-    SPAN_INIT("random_seed"), SPAN_INIT("metadata"), SPAN_INIT("min_tokens"),
+    SPAN_INIT("suffix"), SPAN_INIT("temperature"), SPAN_INIT("top_p"),    SPAN_INIT("stream"),
+    SPAN_INIT("stop"),   SPAN_INIT("random_seed"), SPAN_INIT("metadata"), SPAN_INIT("min_tokens"),
 };
 
 static int is_one_of(const tp_str *names, size_t count, tp_str key)
@@ -35,7 +47,8 @@ static int is_dropped(const mistral_body *b, tp_str key)
 {
     if (!b->extra_drop)
         return 0;
-    for (uint32_t t = b->extra_drop + 1; t < b->extra->tokens[b->extra_drop].next; t = b->extra->tokens[t].next)
+    for (uint32_t t = b->extra_drop + 1; t < b->extra->tokens[b->extra_drop].next;
+         t = b->extra->tokens[t].next)
         if (span_kind(b->extra, t) == TP_STRING && span_eq(span_inner(b->extra, t), key))
             return 1;
     return 0;
@@ -104,7 +117,8 @@ static void temperature(mistral_body *b, uint32_t t)
         return;
     mistral_replace(b, t);
     splice_put(&b->s, SPAN("1.5"));
-    chat_note(&b->r, TP_CHANGED, SPAN("lowered to 1.5, the most that Mistral takes"), "temperature");
+    chat_note(&b->r, TP_CHANGED, SPAN("lowered to 1.5, the most that Mistral takes"),
+              "temperature");
 }
 
 static void effort(mistral_body *b, members *m, tp_str key)
@@ -160,7 +174,8 @@ static void other(mistral_body *b, members *m, tp_str key, const tp_str *takes, 
     } else if (says_nothing_new(b, key, m->value)) {
         cut(b, m);
     } else if (is_sound_asked(b, key, m->value)) {
-        chat_refuse(&b->r, TP_E_UNSUPPORTED, SPAN("Mistral's chat answers in text only"), "modalities");
+        chat_refuse(&b->r, TP_E_UNSUPPORTED, SPAN("Mistral's chat answers in text only"),
+                    "modalities");
     } else {
         drop(b, m, key, SPAN("Mistral does not take it"));
     }
@@ -201,8 +216,8 @@ static void chat_member(mistral_body *b, members *m, tp_str key)
         mistral_write_tools(b, m);
     else if (span_is(key, "tool_choice") || span_is(key, "function_call"))
         mistral_write_choice(b, m);
-    else if (span_is(key, "reasoning_effort") || span_is(key, "thinking") || span_is(key, "reasoning") ||
-             span_is(key, "include_reasoning"))
+    else if (span_is(key, "reasoning_effort") || span_is(key, "thinking") ||
+             span_is(key, "reasoning") || span_is(key, "include_reasoning"))
         effort(b, m, key);
     else
         other(b, m, key, chat_takes, COUNT(chat_takes));
@@ -230,7 +245,8 @@ static void fim_member(mistral_body *b, members *m, tp_str key)
         return;
     if (span_is(key, "prompt"))
         prompt(b, m->value);
-    else if ((span_is(key, "n") || span_is(key, "best_of")) && span_int(b->r.d, m->value, &n) && n == 1)
+    else if ((span_is(key, "n") || span_is(key, "best_of")) && span_int(b->r.d, m->value, &n) &&
+             n == 1)
         cut(b, m);
     else
         other(b, m, key, fim_takes, COUNT(fim_takes));
@@ -286,7 +302,8 @@ static tp_status write_all(mistral_body *b, member_fn *one)
     while (mistral_ok(b) && members_next(&m))
         one(b, &m, span_text(b->r.h, b->r.c, b->r.d, m.key));
     if (b->extra && mistral_ok(b))
-        add_defaults(b, m.value ? span_end(b->r.d, m.value) : m.before, m.kept > 0, one == fim_member);
+        add_defaults(b, m.value ? span_end(b->r.d, m.value) : m.before, m.kept > 0,
+                     one == fim_member);
     tp_status st = splice_end(&b->s);
     return b->r.st != TP_OK ? b->r.st : b->o.st != TP_OK ? b->o.st : st;
 }

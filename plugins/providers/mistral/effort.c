@@ -6,10 +6,10 @@
 /* Families that cannot think, and refuse the parameter. */
 static int never_thinks(tp_str model)
 {
-    static const tp_str families[] = {SPAN_INIT("codestral"), SPAN_INIT("ministral"), SPAN_INIT("pixtral"),
-                                      SPAN_INIT("devstral"), SPAN_INIT("voxtral"), SPAN_INIT("open-"),
-                                      SPAN_INIT("mistral-tiny"), SPAN_INIT("mistral-large-2"),
-                                      SPAN_INIT("mistral-saba")};
+    static const tp_str families[] = {
+        SPAN_INIT("codestral"),    SPAN_INIT("ministral"),       SPAN_INIT("pixtral"),
+        SPAN_INIT("devstral"),     SPAN_INIT("voxtral"),         SPAN_INIT("open-"),
+        SPAN_INIT("mistral-tiny"), SPAN_INIT("mistral-large-2"), SPAN_INIT("mistral-saba")};
     for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
         if (span_istarts(model, families[i]))
             return 1;
@@ -54,8 +54,9 @@ void mistral_choose_effort(mistral_body *b)
     }
     if (!list.said)
         list = known_by_name(b->r.target->model);
-    tp_str wish = !k->wanted ? SPAN("none") : k->effort.len && !span_is(k->effort, "none") ? k->effort
-                                                                                         : SPAN("high");
+    tp_str wish = !k->wanted                                     ? SPAN("none")
+                  : k->effort.len && !span_is(k->effort, "none") ? k->effort
+                                                                 : SPAN("high");
     if (!list.said || mistral_has_word(&list, wish))
         b->effort = wish;
     else
@@ -63,8 +64,8 @@ void mistral_choose_effort(mistral_body *b)
     if (!b->effort.len && k->wanted)
         chat_note(&b->r, TP_DROPPED, SPAN("this model does not think"), "%s", place_of(b));
     else if (b->effort.len && !span_eq(b->effort, wish))
-        chat_note(&b->r, TP_CHANGED, SPAN("the nearest effort that this model knows was taken"), "%s",
-                  place_of(b));
+        chat_note(&b->r, TP_CHANGED, SPAN("the nearest effort that this model knows was taken"),
+                  "%s", place_of(b));
     else if (b->effort.len && k->budget >= 0 && k->wanted)
         chat_note(&b->r, TP_CHANGED, SPAN("Mistral takes an effort, and no count of tokens"), "%s",
                   place_of(b));

@@ -1,6 +1,7 @@
-/* Tool call ids: Mistral takes exactly nine letters and digits. One that fits stays; any other becomes
- * a hash of itself, the same in every request, so that prompts stay alike. Two ids of one request never
- * become the same. The client does not see this: ids that Mistral gives are passed on as they are. */
+/* Tool call ids: Mistral takes exactly nine letters and digits. One that fits stays; any other
+ * becomes a hash of itself, the same in every request, so that prompts stay alike. Two ids of one
+ * request never become the same. The client does not see this: ids that Mistral gives are passed on
+ * as they are. */
 #include <stdio.h>
 #include "mistral_int.h"
 

@@ -1,13 +1,14 @@
-/* Messages. One that Mistral takes passes as it stands; any other is written anew. Mistral's models of
- * messages take no member that they do not know, and the order of roles is checked: both are mended. */
+/* Messages. One that Mistral takes passes as it stands; any other is written anew. Mistral's models
+ * of messages take no member that they do not know, and the order of roles is checked: both are
+ * mended. */
 #include "mistral_int.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 static const tp_str user_members[] = {SPAN_INIT("role"), SPAN_INIT("content")};
-static const tp_str assistant_members[] = {SPAN_INIT("role"), SPAN_INIT("content"), SPAN_INIT("tool_calls"),
-                                           SPAN_INIT("prefix")};
-static const tp_str tool_members[] = {SPAN_INIT("role"), SPAN_INIT("content"), SPAN_INIT("tool_call_id"),
-                                      SPAN_INIT("name")};
+static const tp_str assistant_members[] = {SPAN_INIT("role"), SPAN_INIT("content"),
+                                           SPAN_INIT("tool_calls"), SPAN_INIT("prefix")};
+static const tp_str tool_members[] = {SPAN_INIT("role"), SPAN_INIT("content"),
+                                      SPAN_INIT("tool_call_id"), SPAN_INIT("name")};
 
 int mistral_ok(const mistral_body *b)
 {
@@ -37,7 +38,8 @@ int mistral_only(const mistral_body *b, uint32_t object, const tp_str *names, si
 /* ---- Tool calls. */
 static int call_is_plain(const mistral_body *b, const chat_message *m, const chat_call *call)
 {
-    static const tp_str outer[] = {SPAN_INIT("id"), SPAN_INIT("type"), SPAN_INIT("function"), SPAN_INIT("index")};
+    static const tp_str outer[] = {SPAN_INIT("id"), SPAN_INIT("type"), SPAN_INIT("function"),
+                                   SPAN_INIT("index")};
     static const tp_str inner[] = {SPAN_INIT("name"), SPAN_INIT("arguments")};
     const tp_doc *d = b->r.d;
     if (span_kind(d, call->at) != TP_OBJECT || !mistral_only(b, call->at, outer, COUNT(outer)))
@@ -45,7 +47,8 @@ static int call_is_plain(const mistral_body *b, const chat_message *m, const cha
     tp_str id = mistral_call_key(b, m, call);
     uint32_t type = b->r.h->find(d, call->at, SPAN("type"));
     uint32_t fn = b->r.h->find(d, call->at, SPAN("function"));
-    if (!fn || !mistral_only(b, fn, inner, COUNT(inner)) || (type && span_kind(d, type) != TP_STRING))
+    if (!fn || !mistral_only(b, fn, inner, COUNT(inner)) ||
+        (type && span_kind(d, type) != TP_STRING))
         return 0;
     uint32_t arguments = b->r.h->find(d, fn, SPAN("arguments"));
     return call->name.len && span_eq(mistral_id(b, id), id) &&
@@ -68,7 +71,8 @@ static void write_call(mistral_body *b, const chat_message *m, const chat_call *
 {
     json_out *o = &b->o;
     const tp_doc *d = b->r.d;
-    tp_str type = m->tool_calls ? span_member(b->r.h, b->r.c, d, call->at, SPAN("type")) : SPAN_NONE;
+    tp_str type =
+        m->tool_calls ? span_member(b->r.h, b->r.c, d, call->at, SPAN("type")) : SPAN_NONE;
     if (type.len && !span_is(type, "function")) {
         chat_refuse(&b->r, TP_E_UNSUPPORTED, SPAN("Mistral knows calls of functions only"),
                     "messages[%u].tool_calls[%u].type", m->index, call->index);
@@ -100,8 +104,9 @@ static int has_calls(const mistral_body *b, const chat_message *m)
 /* ---- What a message says. */
 static int has_content(const mistral_body *b, uint32_t t)
 {
-    return span_kind(b->r.d, t) == TP_ARRAY ? span_filled(b->r.d, t)
-                                            : span_kind(b->r.d, t) == TP_STRING && b->r.d->tokens[t].len > 2;
+    return span_kind(b->r.d, t) == TP_ARRAY
+               ? span_filled(b->r.d, t)
+               : span_kind(b->r.d, t) == TP_STRING && b->r.d->tokens[t].len > 2;
 }
 
 static int has_thought(const mistral_body *b, const chat_message *m)
@@ -136,14 +141,15 @@ static void report_members(mistral_body *b, const chat_message *m, int32_t role)
         for (size_t i = 0; m->role == CHAT_ASSISTANT && i < COUNT(carried); i++)
             known |= span_eq(carried[i], key);
         if (span_is(key, "cache_control"))
-            chat_note(&b->r, TP_DROPPED, SPAN("Mistral decides itself what it caches"), "cache_control");
+            chat_note(&b->r, TP_DROPPED, SPAN("Mistral decides itself what it caches"),
+                      "cache_control");
         else if (!known)
             chat_note(&b->r, TP_DROPPED, SPAN("Mistral's messages have no such member"),
                       "messages[%u].%.*s", m->index, (int)(key.len > 64 ? 64 : key.len), key.ptr);
     }
     if (m->refusal && b->r.d->tokens[m->refusal].len > 2)
-        chat_note(&b->r, TP_CHANGED, SPAN("passed on as the text of the message"), "messages[%u].refusal",
-                  m->index);
+        chat_note(&b->r, TP_CHANGED, SPAN("passed on as the text of the message"),
+                  "messages[%u].refusal", m->index);
 }
 
 typedef struct step { /* one message under way */
@@ -204,7 +210,8 @@ static void write_message(mistral_body *b, step *x)
     if (has_calls(b, m)) {
         jo_key(o, SPAN("tool_calls"));
         jo_open(o, SPAN("["));
-        for (chat_calls it = chat_calls_of(&b->r, m); mistral_ok(b) && chat_next_call(&b->r, &it, &call);)
+        for (chat_calls it = chat_calls_of(&b->r, m);
+             mistral_ok(b) && chat_next_call(&b->r, &it, &call);)
             write_call(b, m, &call);
         jo_close(o, SPAN("]"));
     }
@@ -220,8 +227,8 @@ static void write_message(mistral_body *b, step *x)
     report_members(b, m, x->role);
 }
 
-/* ---- Order. After a tool's result comes an assistant; a system message comes before the first answer;
- * the last message is a question, a result or the beginning of an answer. */
+/* ---- Order. After a tool's result comes an assistant; a system message comes before the first
+ * answer; the last message is a question, a result or the beginning of an answer. */
 static void repaired(mistral_body *b, const step *x, tp_str why)
 {
     chat_note(&b->r, TP_REPAIRED, why, "messages[%u]", x->m.index);
@@ -235,12 +242,13 @@ static int says_nothing(const mistral_body *b, const chat_message *m)
 
 static void set_role(mistral_body *b, step *x)
 {
-    int late = x->before == CHAT_ASSISTANT || x->before == CHAT_TOOL || (x->last && x->before == CHAT_USER);
+    int late = x->before == CHAT_ASSISTANT || x->before == CHAT_TOOL ||
+               (x->last && x->before == CHAT_USER);
     x->role = x->m.role == CHAT_OTHER_ROLE ? CHAT_USER : x->m.role;
     if (x->m.role == CHAT_OTHER_ROLE)
         chat_refuse(&b->r, TP_E_UNSUPPORTED,
-                    SPAN("Mistral knows the roles system, user, assistant and tool"), "messages[%u].role",
-                    x->m.index);
+                    SPAN("Mistral knows the roles system, user, assistant and tool"),
+                    "messages[%u].role", x->m.index);
     if (!b->in->repair)
         return;
     if (x->m.role == CHAT_SYSTEM && late) {
@@ -249,7 +257,9 @@ static void set_role(mistral_body *b, step *x)
     }
     if (x->m.role == CHAT_ASSISTANT && x->last && !has_calls(b, &x->m) && !is_prefix(b, &x->m)) {
         x->prefix = 1;
-        repaired(b, x, SPAN("the last message is an assistant's: it was marked as the answer's beginning"));
+        repaired(
+            b, x,
+            SPAN("the last message is an assistant's: it was marked as the answer's beginning"));
     }
 }
 
@@ -274,7 +284,8 @@ static int one_message(mistral_body *b, step *x, uint32_t at, uint32_t kept, uin
     if (needs_bridge(b, x)) {
         splice_skip(&b->s, from, from);
         splice_put(&b->s, SPAN("{\"role\":\"assistant\",\"content\":\"OK\"},"));
-        repaired(b, x, SPAN("Mistral wants an assistant's message after a tool's: \"OK\" was put in"));
+        repaired(b, x,
+                 SPAN("Mistral wants an assistant's message after a tool's: \"OK\" was put in"));
     }
     if (!is_plain(b, x)) {
         splice_skip(&b->s, from, end);

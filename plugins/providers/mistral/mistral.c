@@ -1,5 +1,6 @@
-/* Provider mistral: Mistral's chat, which is nearly OpenAI's, and its fill-in-the-middle. The request is
- * the client's own bytes with edits, the reply is relayed where it is of OpenAI's form. */
+/* Provider mistral: Mistral's chat, which is nearly OpenAI's, and its fill-in-the-middle. The
+ * request is the client's own bytes with edits, the reply is relayed where it is of OpenAI's form.
+ */
 #include "mistral_int.h"
 
 TP_MANIFEST({
@@ -32,15 +33,17 @@ TP_MANIFEST({
 
 static const tp_str formats[FORMATS] = {SPAN_INIT("chat/openai"), SPAN_INIT("fim/openai")};
 
-static tp_status build(const tp_instance *in, tp_call *c, const tp_operation *op, const tp_target *target)
+static tp_status build(const tp_instance *in, tp_call *c, const tp_operation *op,
+                       const tp_target *target)
 {
     const tp_host *h = in->host;
     uint32_t format = 0;
     while (format < FORMATS && !span_eq(formats[format], op->format))
         format++;
     if (format == FORMATS)
-        return h->fail(c, TP_E_UNSUPPORTED, SPAN_NONE,
-                       SPAN("provider mistral takes requests in the formats chat/openai and fim/openai"));
+        return h->fail(
+            c, TP_E_UNSUPPORTED, SPAN_NONE,
+            SPAN("provider mistral takes requests in the formats chat/openai and fim/openai"));
     tp_status st = h->request(c, SPAN("POST"), in->paths[format]);
     if (st == TP_OK)
         st = h->secret_header(c, SPAN("authorization"), SPAN("Bearer "));

@@ -52,7 +52,8 @@ typedef struct mistral_body { /* one body under way */
 } mistral_body;
 
 int mistral_ok(const mistral_body *b); /* nothing has failed so far */
-/* From here on the value is written anew: what stood before it is written, and the token passed over. */
+/* From here on the value is written anew: what stood before it is written, and the token passed
+ * over. */
 void mistral_replace(mistral_body *b, uint32_t value);
 /* Are all members of this object, but nulls, among the names? */
 int mistral_only(const mistral_body *b, uint32_t object, const tp_str *names, size_t count);

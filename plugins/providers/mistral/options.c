@@ -19,8 +19,8 @@ int mistral_has_word(const word_list *l, tp_str word)
     return 0;
 }
 
-static tp_status read_path(const tp_host *h, tp_call *c, const tp_doc *d, uint32_t paths, tp_str name,
-                           tp_str *out)
+static tp_status read_path(const tp_host *h, tp_call *c, const tp_doc *d, uint32_t paths,
+                           tp_str name, tp_str *out)
 {
     uint32_t t = span_find(h, d, paths, name);
     if (span_kind(d, t) != TP_STRING)

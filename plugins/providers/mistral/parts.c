@@ -16,7 +16,8 @@ static int image_is_plain(const mistral_body *b, uint32_t part)
         return span_kind(d, link) == TP_STRING;
     tp_str detail = span_member(b->r.h, b->r.c, d, link, SPAN("detail"));
     return mistral_only(b, link, inner, COUNT(inner)) &&
-           (!detail.len || span_is(detail, "low") || span_is(detail, "auto") || span_is(detail, "high"));
+           (!detail.len || span_is(detail, "low") || span_is(detail, "auto") ||
+            span_is(detail, "high"));
 }
 
 static int thought_is_plain(const mistral_body *b, uint32_t part)
@@ -32,7 +33,8 @@ static int part_is_plain(const mistral_body *b, const chat_part *p)
     static const tp_str text[] = {SPAN_INIT("type"), SPAN_INIT("text")};
     static const tp_str sound[] = {SPAN_INIT("type"), SPAN_INIT("input_audio")};
     static const tp_str file[] = {SPAN_INIT("type"), SPAN_INIT("file_id")};
-    static const tp_str document[] = {SPAN_INIT("type"), SPAN_INIT("document_url"), SPAN_INIT("document_name")};
+    static const tp_str document[] = {SPAN_INIT("type"), SPAN_INIT("document_url"),
+                                      SPAN_INIT("document_name")};
     const tp_doc *d = b->r.d;
     if (span_kind(d, p->at) != TP_OBJECT)
         return 0;
@@ -116,17 +118,23 @@ static void write_image(mistral_body *b, const chat_message *m, const chat_part 
 static void write_sound(mistral_body *b, const chat_part *p)
 {
     begin_part(b, SPAN("input_audio"));
-    jo_maybe(&b->o, SPAN("input_audio"), b->r.d, span_find(b->r.h, b->r.d, p->at, SPAN("input_audio")));
+    jo_maybe(&b->o, SPAN("input_audio"), b->r.d,
+             span_find(b->r.h, b->r.d, p->at, SPAN("input_audio")));
     jo_close(&b->o, SPAN("}"));
 }
 
 /* A media type by the end of a file's name: what is not known is most likely a PDF. */
 static tp_str type_of_name(tp_str name)
 {
-    static const struct { tp_str end, type; } types[] = {
-        {SPAN_INIT(".png"), SPAN_INIT("image/png")},   {SPAN_INIT(".jpg"), SPAN_INIT("image/jpeg")},
-        {SPAN_INIT(".jpeg"), SPAN_INIT("image/jpeg")}, {SPAN_INIT(".webp"), SPAN_INIT("image/webp")},
-        {SPAN_INIT(".gif"), SPAN_INIT("image/gif")},   {SPAN_INIT(".txt"), SPAN_INIT("text/plain")},
+    static const struct {
+        tp_str end, type;
+    } types[] = {
+        {SPAN_INIT(".png"), SPAN_INIT("image/png")},
+        {SPAN_INIT(".jpg"), SPAN_INIT("image/jpeg")},
+        {SPAN_INIT(".jpeg"), SPAN_INIT("image/jpeg")},
+        {SPAN_INIT(".webp"), SPAN_INIT("image/webp")},
+        {SPAN_INIT(".gif"), SPAN_INIT("image/gif")},
+        {SPAN_INIT(".txt"), SPAN_INIT("text/plain")},
         {SPAN_INIT(".docx"),
          SPAN_INIT("application/vnd.openxmlformats-officedocument.wordprocessingml.document")},
         {SPAN_INIT(".pptx"),
@@ -134,7 +142,8 @@ static tp_str type_of_name(tp_str name)
     };
     for (size_t i = 0; i < COUNT(types); i++)
         if (name.len > types[i].end.len &&
-            span_ieq((tp_str){name.ptr + name.len - types[i].end.len, types[i].end.len}, types[i].end))
+            span_ieq((tp_str){name.ptr + name.len - types[i].end.len, types[i].end.len},
+                     types[i].end))
             return types[i].type;
     return SPAN("application/pdf");
 }
@@ -218,7 +227,8 @@ static void write_foreign_thought(mistral_body *b, const chat_part *p)
 static void write_part(mistral_body *b, const chat_message *m, const chat_part *p)
 {
     if (p->cache_control)
-        chat_note(&b->r, TP_DROPPED, SPAN("Mistral decides itself what it caches"), "cache_control");
+        chat_note(&b->r, TP_DROPPED, SPAN("Mistral decides itself what it caches"),
+                  "cache_control");
     if (!has_place(m, p)) {
         chat_refuse(&b->r, TP_E_UNSUPPORTED,
                     SPAN("Mistral takes no part of this type in a message of this role"),
@@ -242,13 +252,14 @@ static void write_part(mistral_body *b, const chat_message *m, const chat_part *
     case CHAT_PART_DOCUMENT: write_document(b, m, p); break;
     case CHAT_PART_THINKING: write_foreign_thought(b, p); break;
     case CHAT_PART_VIDEO:
-        chat_refuse(&b->r, TP_E_UNSUPPORTED, SPAN("Mistral takes no videos"), "messages[%u].content[%u]",
-                    m->index, p->index);
+        chat_refuse(&b->r, TP_E_UNSUPPORTED, SPAN("Mistral takes no videos"),
+                    "messages[%u].content[%u]", m->index, p->index);
         break;
     default: /* without the mark, which is all that was wrong with it */
         jo_comma(&b->o);
         jo_open(&b->o, SPAN("{"));
-        for (members k = members_of(b->r.d, p->at); span_kind(b->r.d, p->at) == TP_OBJECT && members_next(&k);)
+        for (members k = members_of(b->r.d, p->at);
+             span_kind(b->r.d, p->at) == TP_OBJECT && members_next(&k);)
             if (k.value != p->cache_control) {
                 jo_comma(&b->o);
                 jo_token(&b->o, b->r.d, k.key);
@@ -270,7 +281,8 @@ static int holds_thought(const mistral_body *b, uint32_t content)
     return 0;
 }
 
-/* reasoning_content, else the texts of reasoning_details: the thought before the answer. 0: none. */
+/* reasoning_content, else the texts of reasoning_details: the thought before the answer. 0: none.
+ */
 static int write_thought(mistral_body *b, const chat_message *m, int only_look)
 {
     const tp_doc *d = b->r.d;
@@ -314,7 +326,8 @@ static void report_seals(mistral_body *b, const chat_message *m)
     chat_detail x;
     for (chat_details it = chat_details_of(&b->r, m); chat_next_detail(&b->r, &it, &x);)
         if (x.data.len || (x.signature.len && !span_is(x.format, "mistral"))) {
-            chat_note(&b->r, TP_DROPPED, SPAN("Mistral cannot read another API's proof of a thought"),
+            chat_note(&b->r, TP_DROPPED,
+                      SPAN("Mistral cannot read another API's proof of a thought"),
                       "messages[%u].reasoning_details", m->index);
             break;
         }
@@ -336,7 +349,8 @@ void mistral_write_content(mistral_body *b, const chat_message *m, int32_t role)
     } else {
         jo_open(&b->o, SPAN("["));
         write_thought(b, m, 0);
-        for (chat_parts it = chat_parts_of(&b->r, m->content); mistral_ok(b) && chat_next_part(&b->r, &it, &p);)
+        for (chat_parts it = chat_parts_of(&b->r, m->content);
+             mistral_ok(b) && chat_next_part(&b->r, &it, &p);)
             if (span_kind(d, p.at) == TP_STRING)
                 write_text(b, p.at);
             else

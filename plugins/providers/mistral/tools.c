@@ -1,5 +1,5 @@
-/* Tools, their choice, and formats: nearly OpenAI's, but that no member may stand there that Mistral
- * does not know, and few may be null. */
+/* Tools, their choice, and formats: nearly OpenAI's, but that no member may stand there that
+ * Mistral does not know, and few may be null. */
 #include "mistral_int.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
@@ -10,7 +10,8 @@ static int allowed(const mistral_body *b, const chat_tool *tool)
     if (b->choice.kind != CHAT_CHOICE_ALLOWED)
         return 1;
     const tp_doc *d = b->r.d;
-    for (uint32_t t = b->choice.names + 1; t < d->tokens[b->choice.names].next; t = d->tokens[t].next)
+    for (uint32_t t = b->choice.names + 1; t < d->tokens[b->choice.names].next;
+         t = d->tokens[t].next)
         if (span_eq(chat_allowed_name(&b->r, t), tool->name))
             return 1;
     return 0;
@@ -38,8 +39,8 @@ static int tool_is_plain(const mistral_body *b, const chat_tool *tool)
         return is_own(b, tool);
     uint32_t fn = span_find(b->r.h, d, tool->at, SPAN("function"));
     uint32_t type = span_find(b->r.h, d, tool->at, SPAN("type"));
-    if (!fn || !mistral_only(b, tool->at, outer, COUNT(outer)) || !mistral_only(b, fn, inner, COUNT(inner)) ||
-        (type && span_kind(d, type) != TP_STRING))
+    if (!fn || !mistral_only(b, tool->at, outer, COUNT(outer)) ||
+        !mistral_only(b, fn, inner, COUNT(inner)) || (type && span_kind(d, type) != TP_STRING))
         return 0;
     uint32_t description = span_find(b->r.h, d, fn, SPAN("description"));
     uint32_t strict = span_find(b->r.h, d, fn, SPAN("strict"));
@@ -51,12 +52,13 @@ static void write_tool(mistral_body *b, const chat_tool *tool)
 {
     json_out *o = &b->o;
     if (!tool->is_function && !tool_is_plain(b, tool)) {
-        chat_refuse(&b->r, TP_E_UNSUPPORTED, SPAN("Mistral knows no tools of this type"), "tools[%u]",
-                    tool->index);
+        chat_refuse(&b->r, TP_E_UNSUPPORTED, SPAN("Mistral knows no tools of this type"),
+                    "tools[%u]", tool->index);
         return;
     }
     if (tool->cache_control)
-        chat_note(&b->r, TP_DROPPED, SPAN("Mistral decides itself what it caches"), "cache_control");
+        chat_note(&b->r, TP_DROPPED, SPAN("Mistral decides itself what it caches"),
+                  "cache_control");
     jo_comma(o);
     if (tool_is_plain(b, tool)) {
         jo_token(o, b->r.d, tool->at);
@@ -130,15 +132,16 @@ void mistral_write_choice(mistral_body *b, members *m)
     tp_str word = k->kind == CHAT_CHOICE_NONE       ? SPAN("\"none\"")
                   : k->kind == CHAT_CHOICE_AUTO     ? SPAN("\"auto\"")
                   : k->kind == CHAT_CHOICE_REQUIRED ? SPAN("\"any\"")
-                  : k->kind == CHAT_CHOICE_ALLOWED  ? k->required ? SPAN("\"any\"") : SPAN("\"auto\"")
-                                                    : SPAN_NONE;
+                  : k->kind == CHAT_CHOICE_ALLOWED
+                      ? k->required ? SPAN("\"any\"") : SPAN("\"auto\"")
+                      : SPAN_NONE;
     if (m->value != k->at) { /* function_call beside tool_choice */
         splice_cut(&b->s, m);
         return;
     }
     if (!word.len && k->kind != CHAT_CHOICE_NAMED) {
-        chat_refuse(&b->r, TP_E_UNSUPPORTED, SPAN("Mistral knows none, auto, required and a named function"),
-                    "tool_choice");
+        chat_refuse(&b->r, TP_E_UNSUPPORTED,
+                    SPAN("Mistral knows none, auto, required and a named function"), "tool_choice");
         return;
     }
     if (word.len && span_eq(word, span_raw(b->r.d, m->value)) &&
@@ -163,10 +166,12 @@ void mistral_write_format(mistral_body *b, uint32_t t)
                                    SPAN_INIT("strict")};
     const tp_doc *d = b->r.d;
     uint32_t s = span_find(b->r.h, d, t, SPAN("json_schema"));
-    if (span_kind(d, t) != TP_OBJECT || !span_is(span_member(b->r.h, b->r.c, d, t, SPAN("type")), "json_schema") ||
+    if (span_kind(d, t) != TP_OBJECT ||
+        !span_is(span_member(b->r.h, b->r.c, d, t, SPAN("type")), "json_schema") ||
         span_kind(d, s) != TP_OBJECT)
         return;
-    uint32_t schema = b->r.h->find(d, s, SPAN("schema")), strict = b->r.h->find(d, s, SPAN("strict"));
+    uint32_t schema = b->r.h->find(d, s, SPAN("schema")),
+             strict = b->r.h->find(d, s, SPAN("strict"));
     uint32_t about = b->r.h->find(d, s, SPAN("description")), name = b->r.h->find(d, s, SPAN("name"));
     if (mistral_only(b, t, outer, COUNT(outer)) && mistral_only(b, s, inner, COUNT(inner)) &&
         span_kind(d, schema) == TP_OBJECT && name && (!strict || span_kind(d, strict) == TP_BOOL))
@@ -201,7 +206,8 @@ void mistral_write_prediction(mistral_body *b, uint32_t t)
         return;
     tp_str text = chat_plain_text(&b->r, content, SPAN_NONE);
     if (!text.ptr) {
-        b->r.st = b->r.h->fail(b->r.c, TP_E_NOMEM, SPAN_NONE, SPAN("out of memory for the prediction"));
+        b->r.st =
+            b->r.h->fail(b->r.c, TP_E_NOMEM, SPAN_NONE, SPAN("out of memory for the prediction"));
         return;
     }
     mistral_replace(b, content);

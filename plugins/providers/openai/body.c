@@ -65,7 +65,8 @@ int openai_says_nothing(const tp_doc *d, tp_str key, uint32_t t)
     tp_str word = kind == TP_STRING ? span_inner(d, t) : SPAN_NONE;
     if (kind == TP_NULL || ((kind == TP_OBJECT || kind == TP_ARRAY) && !span_filled(d, t)))
         return 1;
-    if (span_is(key, "frequency_penalty") || span_is(key, "presence_penalty") || span_is(key, "top_logprobs"))
+    if (span_is(key, "frequency_penalty") || span_is(key, "presence_penalty") ||
+        span_is(key, "top_logprobs"))
         return kind == TP_NUMBER && span_count(d, t) == 0 && span_raw(d, t).ptr[0] == '0' &&
                (span_raw(d, t).len == 1 || span_eq(span_raw(d, t), SPAN("0.0")));
     if (span_is(key, "n"))
@@ -168,7 +169,8 @@ static void require(splice *s, const plan *p, tp_str key, uint32_t value)
     splice_skip(s, p->d->tokens[value].at, span_end(p->d, value));
     splice_put(s, p->in->required == REQUIRED_ANY ? SPAN("\"any\"") : SPAN("\"auto\""));
     if (p->in->required == REQUIRED_AUTO && s->status == TP_OK)
-        s->status = report(p, TP_CHANGED, key, SPAN("this provider cannot be told that it must call a tool"));
+        s->status = report(p, TP_CHANGED, key,
+                           SPAN("this provider cannot be told that it must call a tool"));
 }
 
 static void edit(splice *s, const plan *p, tp_str key, const members *m)
@@ -250,7 +252,8 @@ static void add_defaults(splice *s, const plan *p, uint32_t at, int any)
     for (members m = members_of(o, 0); members_next(&m);) {
         tp_str key = span_text(h, p->c, o, m.key);
         int limit = span_is(key, "max_tokens") || span_is(key, "max_completion_tokens");
-        if (span_is(key, "drop") || h->find(p->d, 0, key) || (limit && (p->max_tokens || p->max_completion)))
+        if (span_is(key, "drop") || h->find(p->d, 0, key) ||
+            (limit && (p->max_tokens || p->max_completion)))
             continue; /* also for a null that is there: no key may come twice */
         splice_skip(s, at, at);
         splice_put(s, any ? SPAN(",") : SPAN_NONE);

@@ -29,7 +29,8 @@ static void edit_message(body_edit *b, uint32_t t, uint32_t index)
     members m = members_of(b->d, t);
     while (members_next(&m) && b->s->status == TP_OK) {
         tp_str key = span_text(b->in->host, b->c, b->d, m.key);
-        if (b->in->system_for_developer && span_is(key, "role") && span_kind(b->d, m.value) == TP_STRING &&
+        if (b->in->system_for_developer && span_is(key, "role") &&
+            span_kind(b->d, m.value) == TP_STRING &&
             span_is(span_text(b->in->host, b->c, b->d, m.value), "developer")) {
             splice_skip(b->s, b->d->tokens[m.value].at, span_end(b->d, m.value));
             splice_put(b->s, SPAN("\"system\""));

@@ -58,7 +58,8 @@ typedef struct wish {
     int32_t on;
     tp_str effort;  /* or empty */
     int64_t budget; /* tokens; -1: not said */
-    uint32_t by_effort, by_thinking, by_reasoning, by_template, by_enable; /* the members' values, or 0 */
+    uint32_t by_effort, by_thinking, by_reasoning, by_template,
+        by_enable;  /* the members' values, or 0 */
     uint32_t at;    /* the member that is written in place of all */
 } wish;
 wish openai_read_wish(const body_edit *b);

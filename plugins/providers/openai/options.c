@@ -52,7 +52,8 @@ static void bool_option(reader *r, tp_str name, int *out)
         *out = span_true(r->d, t);
 }
 
-/* The place of an option's word among those that there are; 0 is the first of them, and the default. */
+/* The place of an option's word among those that there are; 0 is the first of them, and the
+ * default. */
 static int word_option(reader *r, tp_str name, const tp_str *words, int count)
 {
     uint32_t t = span_find(r->h, r->d, 0, name);
@@ -140,9 +141,10 @@ static tp_status read_all(reader *r)
     bool_option(r, SPAN("one_choice"), &in->one_choice);
     static const tp_str roles[] = {SPAN_INIT("developer"), SPAN_INIT("system")};
     static const tp_str required[] = {SPAN_INIT("required"), SPAN_INIT("any"), SPAN_INIT("auto")};
-    static const tp_str thinking[] = {SPAN_INIT("as_it_is"), SPAN_INIT("reasoning_effort"), SPAN_INIT("reasoning"),
-                                      SPAN_INIT("thinking"), SPAN_INIT("enable_thinking"),
-                                      SPAN_INIT("chat_template_kwargs"), SPAN_INIT("none")};
+    static const tp_str thinking[] = {
+        SPAN_INIT("as_it_is"), SPAN_INIT("reasoning_effort"), SPAN_INIT("reasoning"),
+        SPAN_INIT("thinking"), SPAN_INIT("enable_thinking"),  SPAN_INIT("chat_template_kwargs"),
+        SPAN_INIT("none")};
     in->system_for_developer = word_option(r, SPAN("developer_role"), roles, 2);
     in->required = word_option(r, SPAN("tool_choice_required"), required, 3);
     in->thinking = word_option(r, SPAN("thinking"), thinking, 7);

@@ -1,5 +1,5 @@
-/* The wish for thought: clients say it in several forms, an upstream takes one or two of them. A form
- * that the upstream takes passes as it stands; any other becomes the upstream's own. */
+/* The wish for thought: clients say it in several forms, an upstream takes one or two of them. A
+ * form that the upstream takes passes as it stands; any other becomes the upstream's own. */
 #include "../../common/effort.h"
 #include "openai_int.h"
 
@@ -49,7 +49,8 @@ static void read_thinking(const body_edit *b, wish *w)
 static int is_native(const body_edit *b, const wish *w, uint32_t value)
 {
     int form = b->in->thinking;
-    if (value == w->by_effort) /* where thought is switched, the switch says that there is to be none */
+    if (value ==
+        w->by_effort) /* where thought is switched, the switch says that there is to be none */
         return w->on || form == THINKING_EFFORT || form == THINKING_REASONING;
     return (value == w->by_reasoning && form == THINKING_REASONING) ||
            (value == w->by_thinking && form == THINKING_THINKING) ||
@@ -90,7 +91,9 @@ static tp_str word_of(const body_edit *b, const wish *w)
                        : w->effort.len && !span_is(w->effort, "none") ? w->effort
                                                                            : SPAN("medium");
     if (w->on && w->budget >= 0 && !w->effort.len)
-        wish_word = w->budget <= 2048 ? SPAN("low") : w->budget <= 12288 ? SPAN("medium") : SPAN("high");
+        wish_word = w->budget <= 2048    ? SPAN("low")
+                    : w->budget <= 12288 ? SPAN("medium")
+                                         : SPAN("high");
     if (!b->in->efforts.count)
         return wish_word;
     for (uint32_t i = 0; i < b->in->efforts.count; i++)
@@ -130,8 +133,11 @@ static void write_wish(body_edit *b, const wish *w, tp_str word)
         splice_put(s, w->on ? SPAN("\"enable_thinking\":true") : SPAN("\"enable_thinking\":false"));
         break;
     default: /* templates call the switch by one of two names, and pass over the other */
-        splice_put(s, w->on ? SPAN("\"chat_template_kwargs\":{\"enable_thinking\":true,\"thinking\":true}")
-                            : SPAN("\"chat_template_kwargs\":{\"enable_thinking\":false,\"thinking\":false}"));
+        splice_put(
+            s,
+            w->on
+                ? SPAN("\"chat_template_kwargs\":{\"enable_thinking\":true,\"thinking\":true}")
+                : SPAN("\"chat_template_kwargs\":{\"enable_thinking\":false,\"thinking\":false}"));
         break;
     }
 }
@@ -160,7 +166,8 @@ int openai_edit_thinking(body_edit *b, const wish *w, members *m, tp_str key)
         return 0;
     if (form == THINKING_NONE) {
         if (w->on)
-            b->s->status = openai_report(b, TP_DROPPED, key, SPAN("this provider does not take it"));
+            b->s->status =
+                openai_report(b, TP_DROPPED, key, SPAN("this provider does not take it"));
         splice_cut(b->s, m);
         return 1;
     }
@@ -173,15 +180,18 @@ int openai_edit_thinking(body_edit *b, const wish *w, members *m, tp_str key)
     if (w->at != v || (form == THINKING_EFFORT && !word.len)) {
         splice_cut(b->s, m);
         if (form == THINKING_EFFORT && w->on && w->at == v)
-            b->s->status = openai_report(b, TP_DROPPED, key, SPAN("this provider does not take it"));
+            b->s->status =
+                openai_report(b, TP_DROPPED, key, SPAN("this provider does not take it"));
         return 1;
     }
     splice_skip(b->s, b->d->tokens[m->key].at, span_end(b->d, v));
     write_wish(b, w, word);
-    if (b->s->status == TP_OK && w->on && (w->budget > 0 || w->effort.len) && form != THINKING_EFFORT &&
-        form != THINKING_REASONING)
-        b->s->status = openai_report(b, TP_CHANGED, key, SPAN("this provider switches thought on and off only"));
+    if (b->s->status == TP_OK && w->on && (w->budget > 0 || w->effort.len) &&
+        form != THINKING_EFFORT && form != THINKING_REASONING)
+        b->s->status = openai_report(b, TP_CHANGED, key,
+                                     SPAN("this provider switches thought on and off only"));
     else if (b->s->status == TP_OK && w->on && w->budget > 0 && form == THINKING_EFFORT)
-        b->s->status = openai_report(b, TP_CHANGED, key, SPAN("this provider takes an effort, and no count"));
+        b->s->status =
+            openai_report(b, TP_CHANGED, key, SPAN("this provider takes an effort, and no count"));
     return 1;
 }
