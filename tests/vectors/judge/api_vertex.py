@@ -39,4 +39,6 @@ def same(sent, native, meta):
     """Mixing its own tools with functions needs no word of the request on Vertex."""
     native = plain(native)
     native.get("toolConfig", {}).pop("includeServerSideToolInvocations", None)
-    return api_google.same(sent, native, meta)
+    own = [f"{key}: {sent.get(key)}, expected {native.get(key)}"
+           for key in ("labels", "modelArmorConfig") if sent.get(key) != native.get(key)]
+    return own + api_google.same(sent, native, meta)

@@ -100,7 +100,9 @@ class Turns:
                     "name": call["name"], "arguments": json.dumps(call.get("args") or {})}})
                 detail["id"] = calls[-1]["id"]
             elif "executableCode" in part or "codeExecutionResult" in part:
-                raise Unsupported("code that the model ran, in the history")
+                word = "executableCode" if "executableCode" in part else "codeExecutionResult"
+                content.append({"type": word, **part})  # in Google's own words
+                continue
             elif calls:
                 raise Unsupported("content after a function call")
             elif part.get("text") != "":
@@ -211,12 +213,16 @@ def canonical_config(config, body):
         body["modalities"] = modalities
 
 
+# Members that a client says in Google's own words.
+OWN = ("cachedContent", "labels", "modelArmorConfig")
+
+
 def to_canonical(request, meta):
     request = plain(request)
     body = {"model": meta.get("model") or "some-model", "messages": []}
     for key in request:
         if key not in ("contents", "systemInstruction", "tools", "toolConfig", "safetySettings",
-                       "generationConfig"):
+                       "generationConfig", *OWN):
             raise Unsupported(f"the member {key}")
     turns = Turns()
     system = request.get("systemInstruction")
@@ -236,4 +242,5 @@ def to_canonical(request, meta):
     canonical_config(request.get("generationConfig") or {}, body)
     if request.get("safetySettings"):
         body["safety_settings"] = request["safetySettings"]
+    body.update({key: request[key] for key in OWN if key in request})
     return body
