@@ -16,6 +16,7 @@ struct up_client {
     uv_lib_t lib;
     char why[256];            /* why there is no curl transport */
     uint64_t refused;
+    up_stats last; /* when closing began */
     uint32_t closing, reserved;
     void (*done)(void *);
     void *arg;
@@ -165,18 +166,12 @@ static void one_closed(void *arg)
     done(done_arg);
 }
 
-void up_client_close(up_client *c, void (*done)(void *), void *arg)
-{
-    c->done = done;
-    c->arg = arg;
-    c->closing = c->curl ? 2 : 1;
-    if (c->curl)
-        c->curl->close(c->curl_state, one_closed, c);
-    direct_transport.close(c->direct, one_closed, c);
-}
-
 void up_client_stats(const up_client *c, up_stats *out)
 {
+    if (c->closing) { /* a transport that has closed is gone while the other still waits */
+        *out = c->last;
+        return;
+    }
     direct_transport.stats(c->direct, out);
     out->failures += c->refused;
     if (c->curl) {
@@ -189,6 +184,17 @@ void up_client_stats(const up_client *c, up_stats *out)
         out->active += x.active;
         out->idle += x.idle;
     }
+}
+
+void up_client_close(up_client *c, void (*done)(void *), void *arg)
+{
+    up_client_stats(c, &c->last);
+    c->done = done;
+    c->arg = arg;
+    c->closing = c->curl ? 2 : 1;
+    if (c->curl)
+        c->curl->close(c->curl_state, one_closed, c);
+    direct_transport.close(c->direct, one_closed, c);
 }
 
 void *up_client_direct(up_client *c)
