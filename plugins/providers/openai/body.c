@@ -60,7 +60,7 @@ tp_status openai_report(const body_edit *b, int32_t what, tp_str field, tp_str w
 
 int openai_says_nothing(const tp_doc *d, tp_str key, uint32_t t)
 {
-    int64_t v;
+    int64_t v = 0;
     uint32_t kind = span_kind(d, t);
     tp_str word = kind == TP_STRING ? span_inner(d, t) : SPAN_NONE;
     if (kind == TP_NULL || ((kind == TP_OBJECT || kind == TP_ARRAY) && !span_filled(d, t)))

@@ -12,6 +12,16 @@ OPTIONS = {"project": "my-project", "location": "us-east5", "publisher": "google
 PLACE = "/projects/my-project/locations/us-east5/publishers"
 
 
+# Members that the Gemini API does not have; a client says them in Google's own words.
+OWN = ("labels", "modelArmorConfig")
+
+
+def to_canonical(request, meta):
+    own = {key: request[key] for key in OWN if key in request}
+    rest = {key: value for key, value in request.items() if key not in OWN}
+    return {**api_google.to_canonical(rest, meta), **own}
+
+
 def check_credential(rules, sent):
     scheme, params = sent["sign"] or (None, "{}")
     if scheme != "google-oauth" or not json.loads(params).get("scope", "").startswith("https://"):
@@ -40,5 +50,5 @@ def same(sent, native, meta):
     native = plain(native)
     native.get("toolConfig", {}).pop("includeServerSideToolInvocations", None)
     own = [f"{key}: {sent.get(key)}, expected {native.get(key)}"
-           for key in ("labels", "modelArmorConfig") if sent.get(key) != native.get(key)]
+           for key in OWN if sent.get(key) != native.get(key)]
     return own + api_google.same(sent, native, meta)

@@ -213,16 +213,12 @@ def canonical_config(config, body):
         body["modalities"] = modalities
 
 
-# Members that a client says in Google's own words.
-OWN = ("cachedContent", "labels", "modelArmorConfig")
-
-
 def to_canonical(request, meta):
     request = plain(request)
     body = {"model": meta.get("model") or "some-model", "messages": []}
     for key in request:
         if key not in ("contents", "systemInstruction", "tools", "toolConfig", "safetySettings",
-                       "generationConfig", *OWN):
+                       "generationConfig"):
             raise Unsupported(f"the member {key}")
     turns = Turns()
     system = request.get("systemInstruction")
@@ -242,5 +238,4 @@ def to_canonical(request, meta):
     canonical_config(request.get("generationConfig") or {}, body)
     if request.get("safetySettings"):
         body["safety_settings"] = request["safetySettings"]
-    body.update({key: request[key] for key in OWN if key in request})
     return body
