@@ -50,5 +50,5 @@ def same(sent, native, meta):
     native = plain(native)
     native.get("toolConfig", {}).pop("includeServerSideToolInvocations", None)
     own = [f"{key}: {sent.get(key)}, expected {native.get(key)}"
-           for key in OWN if sent.get(key) != native.get(key)]
+           for key in OWN if plain(sent).get(key) != native.get(key)]
     return own + api_google.same(sent, native, meta)
