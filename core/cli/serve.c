@@ -194,6 +194,8 @@ static void tick(void *arg, uint32_t worker, const worker_figures *f, tp_now now
     COPY(connections, connections);
     COPY(accepted, accepted);
     COPY(upstream_connects, upstream_connects);
+    COPY(upstream_reuses, upstream_reuses);
+    COPY(retries, upstream_retries);
     COPY(http_faults, faults);
 #undef COPY
     access_flush(s->access);
@@ -259,6 +261,7 @@ static int command(void *arg, server *s, tp_str line, buf *out)
         .drained_records = (uint64_t)f.drained_records,
         .failed_writes = (uint64_t)f.failed_writes,
         .segments_dropped = (uint64_t)f.segments_dropped,
+        .connections_refused = server_refused(s),
         .keys = a->gov.book ? book_key_count(a->gov.book) : 0,
         .access_dropped = a->access ? access_log_dropped(a->access) : 0,
         .store_healthy =

@@ -1,4 +1,4 @@
-/* One upstream try: form of the body, build, credential, start; and what a failure means. */
+/* One upstream try: form of the body, build, credential, start. */
 #include "dispatch/dispatch_int.h"
 
 #include <string.h>
@@ -312,23 +312,26 @@ int dispatch_on_built(exchange *x, const dispatch_input *in)
             x->fault.message = STR("The provider's plugin could not build the request.");
         if (st == TP_E_INPUT)
             return dispatch_answer_fault(x);
+        dispatch_note(x, STR("its plugin could not build the request"));
         return dispatch_attempt_failed(x, FAULT_INTERNAL);
     }
     if (note_dropped(x) && x->strict) {
         x->fault = (profile_error){
             .status = 400,
             .code = STR("unsupported_parameter"),
-            .message = arena_printf(&x->mem, "Provider '%.*s' cannot carry: %.*s. Leave it out, or "
-                                             "do not ask for strictness.",
+            .message = arena_printf(&x->mem,
+                                    "Provider '%.*s' cannot carry: %.*s. Leave it out, or "
+                                    "do not ask for strictness.",
                                     STR_ARG(x->on->provider->conf->name), STR_ARG(x->dropped))};
+        dispatch_note(x, STR("it cannot carry what was asked for, strictly"));
         return dispatch_attempt_failed(x, FAULT_INTERNAL);
     }
     if (o->has_local)
         return start_local(x, o);
     if (!o->has_request || !x->on->provider->origin.host.len) {
-        dispatch_fault_of(x, FAULT_INTERNAL, o->has_request
-                                                 ? "the provider has no base_url to send to"
-                                                 : "the provider's plugin asked for no request");
+        dispatch_fault_of(x, FAULT_INTERNAL,
+                          o->has_request ? "the provider has no base_url to send to"
+                                         : "the provider's plugin asked for no request");
         return dispatch_attempt_failed(x, FAULT_INTERNAL);
     }
     if (keep_request(x, o) != 0)
@@ -336,111 +339,4 @@ int dispatch_on_built(exchange *x, const dispatch_input *in)
     if (!o->has_secret && !o->has_sign)
         return dispatch_start(x);
     return dispatch_ask_credential(x, o);
-}
-
-/* ---- Failure. */
-
-void dispatch_upstream_over(exchange *x, int failed)
-{
-    if (x->up_active)
-        x->env->act->cancel_upstream = 1;
-    x->up_active = 0;
-    if (x->live)
-        route_live_ended(x->live, failed,
-                         x->first_us >= 0 ? x->first_us - x->sent_us : -1);
-    x->live = NULL;
-    x->local = 0;
-    x->local_due = x->phase_due = x->total_due = INT64_MAX;
-}
-
-void dispatch_fault_of(exchange *x, int fault_class, const char *what)
-{
-    tp_str provider = x->on ? x->on->provider->conf->name : STR("?");
-    profile_error e = {.status = 502};
-    switch (fault_class) {
-    case FAULT_UNREACHABLE:
-        e.status = 503;
-        e.message = arena_printf(&x->mem, "Provider '%.*s' cannot be reached: %s.",
-                                 STR_ARG(provider), what);
-        break;
-    case TP_ERR_TIMEOUT:
-        e.status = 504;
-        e.message =
-            arena_printf(&x->mem, "Provider '%.*s' timed out: %s.", STR_ARG(provider), what);
-        break;
-    case FAULT_INTERNAL:
-        e.message = arena_printf(&x->mem, "Provider '%.*s' could not be asked: %s.",
-                                 STR_ARG(provider), what);
-        break;
-    default:
-        e.message = arena_printf(&x->mem, "Provider '%.*s' failed: %s.", STR_ARG(provider), what);
-        break;
-    }
-    x->fault = e;
-}
-
-/* The words of an ERROR event, as the client is to see them. */
-int dispatch_fault_from(exchange *x, const tp_event *e)
-{
-    tp_str provider = x->on->provider->conf->name;
-    tp_str message = e->text.len ? arena_str(&x->mem, e->text) : STR_NONE;
-    profile_error f = {.status = 502};
-    int own_words = 0;
-    switch (e->code) {
-    case TP_ERR_INVALID:
-    case TP_ERR_TOO_LONG:
-    case TP_ERR_FILTER:
-        f.status = 400;
-        own_words = 1;
-        break;
-    case TP_ERR_RATE:
-        f.status = 429;
-        own_words = 1;
-        break;
-    case TP_ERR_OVERLOADED:
-        f.status = 503;
-        break;
-    case TP_ERR_TIMEOUT:
-        f.status = 504;
-        break;
-    case TP_ERR_QUOTA: /* no billing details of ours reach a client */
-        f.status = 503;
-        f.message = STR("The provider is temporarily unavailable.");
-        break;
-    default:
-        break;
-    }
-    if (e->number > 0)
-        f.retry_after_s = (int32_t)TP_MIN((e->number + 999) / 1000, (int64_t)86400);
-    if (own_words) {
-        f.type = f.status == 400 && e->name.len ? arena_str(&x->mem, e->name) : STR_NONE;
-        f.param = arena_str(&x->mem, e->param);
-        f.code = arena_str(&x->mem, e->id);
-    }
-    if (!f.message.len && own_words && message.len)
-        f.message = message;
-    if (!f.message.len)
-        f.message = arena_printf(&x->mem, "Provider '%.*s' returned an error%s%.*s",
-                                 STR_ARG(provider), message.len ? ": " : ".", STR_ARG(message));
-    x->fault = f;
-    return e->code ? e->code : TP_ERR_UPSTREAM;
-}
-
-/* What another candidate cannot better: the request itself is at fault. */
-int dispatch_is_final(int fault_class)
-{
-    return fault_class == TP_ERR_INVALID || fault_class == TP_ERR_TOO_LONG ||
-           fault_class == TP_ERR_FILTER;
-}
-
-int dispatch_attempt_failed(exchange *x, int fault_class)
-{
-    dispatch_upstream_over(x, !dispatch_is_final(fault_class));
-    x->fault_class = fault_class;
-    if (!x->fault.status)
-        dispatch_fault_of(x, FAULT_INTERNAL, "the gateway is out of memory");
-    if (x->committed || dispatch_is_final(fault_class))
-        return dispatch_answer_fault(x);
-    x->attempt++;
-    return ST_ATTEMPT;
 }

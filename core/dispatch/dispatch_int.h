@@ -58,14 +58,22 @@ int dispatch_on_held(exchange *x, const dispatch_input *in);
 int dispatch_attempt(exchange *x, const dispatch_input *in);
 int dispatch_on_converted(exchange *x, const dispatch_input *in);
 int dispatch_on_built(exchange *x, const dispatch_input *in);
+int dispatch_next_step(exchange *x); /* build again, for the next step of this attempt */
+int dispatch_start(exchange *x);     /* x->up is complete: start it */
+
+/* ---- fault.c: how an attempt failed. */
 /* The attempt failed as x->fault says: next candidate, or the error. class: TP_ERR_ or FAULT_. */
 int dispatch_attempt_failed(exchange *x, int fault_class);
 int dispatch_is_final(int fault_class); /* another candidate cannot better it */
 /* Fills x->fault for a class, from what the gateway knows itself. */
 void dispatch_fault_of(exchange *x, int fault_class, const char *what);
-int dispatch_next_step(exchange *x); /* build again, for the next step of this attempt */
-int dispatch_start(exchange *x);     /* x->up is complete: start it */
+/* Keeps what an ERROR event says as the fault; its class. */
+int dispatch_fault_from(exchange *x, const tp_event *e);
 void dispatch_upstream_over(exchange *x, int failed); /* cancel, live figures */
+/* For the operator, in the access log: what went wrong with this attempt (cut to fit). No part of a
+ * request may stand in it. */
+void dispatch_note(exchange *x, tp_str what);
+tp_str dispatch_trouble(const exchange *x); /* all notes, or the error's code; empty: all was well */
 
 /* ---- credential.c: secret, token or signature. */
 /* Asks for what the plugin asked for; x->up has all but that, and room for its headers. */
@@ -112,6 +120,4 @@ void dispatch_record_of(const exchange *x, settle_record *r);
 /* What the customer owes, and what the baseline would have cost, as the exchange stands. */
 void dispatch_owe(const exchange *x, settle_record *r);
 void dispatch_leave(exchange *x); /* admission: the exchange is over; once */
-/* Keeps what an ERROR event says as the fault; its class. */
-int dispatch_fault_from(exchange *x, const tp_event *e);
 #endif

@@ -221,6 +221,8 @@ struct exchange { /* fields are dispatch's own but for req, up, world, request_i
 
     profile_error fault;     /* the error to answer; strings in mem or static */
     int32_t fault_class;     /* how the last attempt failed */
+    int32_t failures;        /* attempts that failed */
+    tp_str trouble;          /* in mem: what went wrong with them, for the operator */
     int32_t status_sent;
     tp_str asked, upstream_id; /* in mem */
     char reply_id[64];

@@ -462,6 +462,8 @@ void dispatch_record_of(const exchange *x, settle_record *r)
         .status = x->status_sent ? x->status_sent : status_to_be(x),
         .outcome = x->outcome ? x->outcome : SETTLE_COMPLETED,
         .attempts = x->attempts,
+        .failures = x->failures,
+        .error = dispatch_trouble(x),
         .streamed = x->streaming,
         .finish = x->tally.finish};
 }

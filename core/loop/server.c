@@ -66,6 +66,11 @@ uint32_t server_worker_count(const server *s)
     return s->worker_count;
 }
 
+uint64_t server_refused(const server *s)
+{
+    return s->refused;
+}
+
 const worker_figures *server_figures(const server *s, uint32_t i)
 {
     return &s->workers[i].figures;

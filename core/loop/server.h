@@ -57,6 +57,7 @@ void server_hold_signals(void);
 uint32_t server_workers(const conf_server *c); /* how many workers that configuration means */
 const worker_figures *server_figures(const server *s, uint32_t worker);
 uint32_t server_worker_count(const server *s);
+uint64_t server_refused(const server *s); /* connections beyond the limit; serving thread only */
 const world *server_world(const server *s); /* serving thread only */
 
 /* Asks a running gateway through its admin socket: writes line, reads the whole answer. 0, or

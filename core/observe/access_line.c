@@ -199,8 +199,8 @@ static tp_str outcome(int32_t o)
 
 size_t access_line_max(const settle_record *r)
 {
-    const tp_str s[] = {r->request_id, r->generation,  r->key,          r->client,  r->method,
-                        r->path,       r->model_asked, r->model_served, r->provider};
+    const tp_str s[] = {r->request_id, r->generation,  r->key,          r->client,   r->method,
+                        r->path,       r->model_asked, r->model_served, r->provider, r->error};
     /* 1,024: names of the members, numbers, the cost. A byte of a string takes six at most. */
     size_t n = 1024 + (size_t)r->used.count * (24 * 6 + 24);
     for (uint32_t i = 0; i < TP_COUNT(s); i++)
@@ -236,6 +236,8 @@ size_t access_line(char *out, const settle_record *r)
     p = put_string(p, outcome(r->outcome));
     p = LIT(p, ",\"attempts\":");
     p = put_i64(p, r->attempts);
+    p = LIT(p, ",\"error\":");
+    p = put_string(p, r->error);
     p = LIT(p, ",\"tokens\":");
     p = put_usage(p, &r->used);
     p = LIT(p, ",\"cost\":");

@@ -76,6 +76,8 @@ void counters_finished(counters *c, const settle_record *r)
     counters_add(&c->bytes_in, r->bytes_in);
     counters_add(&c->bytes_out, r->bytes_out);
     counters_add(&c->attempts, r->attempts);
+    counters_add(&c->fallbacks, r->attempts > 1 ? r->attempts - 1 : 0);
+    counters_add(&c->upstream_failures, r->failures);
     if (r->streamed)
         counters_add(&c->streams, 1);
     observed(&c->latency, r->latency_us);
@@ -177,7 +179,7 @@ int observe_render_metrics(const observe *o, const observe_extra *x, buf *out)
          offsetof(counters, attempts)},
         {"upstream_failures_total", "counter", "Attempts at upstreams that failed.",
          offsetof(counters, upstream_failures)},
-        {"retries_total", "counter", "Further attempts at the same deployment.",
+        {"retries_total", "counter", "Requests sent anew because a kept connection was dead.",
          offsetof(counters, retries)},
         {"fallbacks_total", "counter", "Moves to another deployment after a failure.",
          offsetof(counters, fallbacks)},
@@ -186,10 +188,10 @@ int observe_render_metrics(const observe *o, const observe_extra *x, buf *out)
          offsetof(counters, connections)},
         {"connections_accepted_total", "counter", "Client connections taken.",
          offsetof(counters, accepted)},
-        {"connections_refused_total", "counter", "Client connections refused by a limit.",
-         offsetof(counters, refused)},
         {"upstream_connects_total", "counter", "Upstream connections made.",
          offsetof(counters, upstream_connects)},
+        {"upstream_reuses_total", "counter", "Requests sent on a kept upstream connection.",
+         offsetof(counters, upstream_reuses)},
         {"http_faults_total", "counter", "Requests refused while they were parsed.",
          offsetof(counters, http_faults)},
     };
@@ -243,6 +245,8 @@ int observe_render_metrics(const observe *o, const observe_extra *x, buf *out)
             {"store_segments_dropped_total", "counter", "Segments of generations past their age.",
              x->segments_dropped},
             {"keys", "gauge", "Client keys in force.", x->keys},
+            {"connections_refused_total", "counter", "Client connections turned away: the limit.",
+             x->connections_refused},
         };
         for (uint32_t i = 0; rc == 0 && i < TP_COUNT(more); i++)
             rc = one(out, more[i].name, more[i].type, more[i].help, more[i].value);

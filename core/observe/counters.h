@@ -23,14 +23,14 @@ typedef struct counters { /* one worker's; other threads only read */
     _Atomic uint64_t bytes_in, bytes_out;
     _Atomic uint64_t streams;                /* finished exchanges that were streamed */
     _Atomic uint64_t attempts;               /* upstream attempts of finished exchanges */
-    _Atomic uint64_t retries;                /* further attempts at the same deployment */
+    _Atomic uint64_t retries;                /* sent anew: the kept connection was dead */
     _Atomic uint64_t fallbacks;              /* moves to another deployment */
     _Atomic uint64_t upstream_failures;      /* attempts that failed */
     _Atomic uint64_t active;                 /* exchanges in flight (gauge) */
     _Atomic uint64_t connections;            /* client connections open (gauge) */
     _Atomic uint64_t accepted;               /* client connections taken */
-    _Atomic uint64_t refused;                /* client connections refused: limits */
     _Atomic uint64_t upstream_connects;      /* upstream connections made */
+    _Atomic uint64_t upstream_reuses;        /* requests sent on a kept one */
     _Atomic uint64_t http_faults;            /* requests refused while parsing */
     _Atomic uint64_t charged_nano;           /* what teams paid of the cost */
     _Atomic uint64_t denied[4];              /* refusals: credits, limits, the store, secrets */
@@ -45,7 +45,7 @@ static inline void counters_add(_Atomic uint64_t *c, int64_t n)
     atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + (uint64_t)n,
                           memory_order_relaxed);
 }
-/* Everything that a finished exchange's record says. Retries, fallbacks and gauges are the
+/* Everything that a finished exchange's record says. Retries, connections and gauges are the
  * caller's. c NULL: nothing happens. [loop] */
 void counters_finished(counters *c, const settle_record *r);
 
@@ -62,6 +62,7 @@ typedef struct observe_extra {
     int64_t started_unix_ms;
     uint64_t journal_bytes, journal_capacity, drained_records, failed_writes, segments_dropped;
     uint64_t keys;            /* in the book */
+    uint64_t connections_refused; /* client connections turned away: the limit */
 } observe_extra;
 /* The metrics page, Prometheus text format 0.0.4. 0, or what the buffer answers. x may be NULL.
  * [any] */

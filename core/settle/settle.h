@@ -22,6 +22,9 @@ typedef struct settle_record { /* strings are borrowed for the call that takes i
     uint32_t flags;         /* SETTLE_BYOK... */
     tp_str key_id, team;    /* ids; empty: none */
     tp_str price_version;   /* of the deployment that answered; empty: none */
+    tp_str error;           /* what went wrong, for the access log, without words of the request; with
+                               an answer too, where an earlier attempt failed. Not kept in records */
+    int32_t failures;       /* of the attempts, those that failed; not kept in records */
     tp_str prompt;          /* the request's body, when it is kept; else empty */
     int64_t hold_nano;      /* what was held; 0: nothing */
     int64_t charged_nano;   /* what the team pays of the cost: 0 .. ; the fee with SETTLE_BYOK; less

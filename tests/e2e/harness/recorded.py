@@ -165,10 +165,15 @@ def statuses(want):
 
 
 def words(status, want):
-    """How the upstream's message reaches the client: as it stands where the client can do something about it."""
+    """How the upstream's message may reach the client: as it stands where the client can do something about
+    it, not at all where it is about the gateway's key."""
+    ours = {"auth": "did not accept the gateway's key.", "forbidden": "does not allow the gateway this request."}
+    hidden = tuple(ours[c] for c in want.codes if c in ours)
     if status in (400, 429):
-        return want.message
-    return f"returned an error: {want.message}"
+        return (want.message, *hidden)
+    if len(hidden) == len(want.codes):
+        return hidden
+    return (f"returned an error: {want.message}", *hidden)
 
 
 def refusal_faults(r, want):

@@ -35,6 +35,7 @@ static settle_record record(void)
                        .cost_nano = 985000,
                        .status = 200,
                        .outcome = SETTLE_COMPLETED,
+                       .error = STR("openai: HTTP 503: \"busy\""),
                        .attempts = 2};
     usage_set(&r.used, STR("prompt"), 1000);
     usage_set(&r.used, STR("completion"), 500);
@@ -59,8 +60,9 @@ static void a_line_has_every_field(void **state)
           "\"chatcmpl-abc\",\"key\":\"team-a\",\"client\":\"127.0.0.1:4711\",\"method\":\"POST\","
           "\"path\":\"/v1/chat/completions\",\"model\":\"llama-3.3-70b\",\"served\":"
           "\"llama-3.3-70b-versatile\",\"provider\":\"groq\",\"status\":200,\"outcome\":"
-          "\"completed\",\"attempts\":2,\"tokens\":{\"prompt\":1000,\"completion\":500},\"cost\":"
-          "\"0.000985\",\"latency_ms\":12.345,\"first_token_ms\":3.007,\"bytes_in\":1500,"
+          "\"completed\",\"attempts\":2,\"error\":\"openai: HTTP 503: \\\"busy\\\"\",\"tokens\":"
+          "{\"prompt\":1000,\"completion\":500},\"cost\":\"0.000985\",\"latency_ms\":12.345,"
+          "\"first_token_ms\":3.007,\"bytes_in\":1500,"
           "\"bytes_out\":640}\n");
 }
 
@@ -75,7 +77,8 @@ static void what_is_not_known_is_null(void **state)
     lines(&r,
           "{\"ts\":\"1970-01-01T00:00:00.000Z\",\"request_id\":null,\"generation\":null,\"key\":"
           "null,\"client\":null,\"method\":\"GET\",\"path\":\"/x\",\"model\":null,\"served\":null,"
-          "\"provider\":null,\"status\":404,\"outcome\":\"failed\",\"attempts\":0,\"tokens\":{},"
+          "\"provider\":null,\"status\":404,\"outcome\":\"failed\",\"attempts\":0,\"error\":null,"
+          "\"tokens\":{},"
           "\"cost\":\"0\",\"latency_ms\":0.000,\"first_token_ms\":null,\"bytes_in\":0,"
           "\"bytes_out\":0}\n");
 }
