@@ -74,16 +74,16 @@ static void keep(sql_batch *b, const settle_record *r, const unsigned char *p, s
 }
 
 void sql_batch_add(sql_batch *b, uint32_t lane, uint64_t seq, const unsigned char *p, size_t n,
-                   const sql_ids *seen)
+                   sql_ids *seen)
 {
     settle_record r;
-    uint64_t value;
+    uint64_t value = 0;
     if (n > UINT32_MAX || !ledger_decode(p, n, &r) || !sql_is_amount(r.hold_nano) ||
         !sql_is_amount(r.charged_nano)) {
         reject(b, lane, seq, p, n);
         return;
     }
-    if (seen && r.generation.len && sql_ids_get(seen, r.generation, &value))
+    if (seen && r.generation.len && !sql_ids_put(seen, r.generation, &value))
         return;
     if (r.flags & SETTLE_UNKEPT)
         b->unkept++;
@@ -101,26 +101,29 @@ int64_t sql_month_of(int64_t day)
     return day - (tm.tm_mday - 1);
 }
 
-static int store_spent(sql_db *d, const sql_batch *b)
+static int store_spent(sql_db *d, const sql_batch *b, int64_t now_ms)
 {
     for (uint32_t i = 0; i < b->spend.count; i++) {
         tp_str name = sql_name_text(&b->spend, i);
         name.len -= 8;
         int64_t day = (int64_t)le_get64((const unsigned char *)name.ptr + name.len);
         /* Of a day or month that is over by what is stored already, only the total
-         * is told. */
+         * is told. Those of the future are what a clock that was ahead left. */
         sqlite3_stmt *s = sql_prepared(d, SQL_SPEND,
                                        "INSERT INTO key_spend VALUES(?1, ?2, ?3, ?2, ?4, ?2) ON "
                                        "CONFLICT DO UPDATE SET"
                                        " total = total + ?2,"
-                                       " day_nano = CASE WHEN ?3 > day THEN ?2 WHEN ?3 = day "
-                                       "THEN day_nano + ?2"
+                                       " day_nano = CASE WHEN ?3 > day OR day > ?5 THEN ?2 WHEN "
+                                       "?3 = day THEN day_nano + ?2"
                                        " ELSE day_nano END,"
-                                       " month_nano = CASE WHEN ?4 > month THEN ?2 WHEN ?4 = "
-                                       "month THEN month_nano + ?2"
+                                       " month_nano = CASE WHEN ?4 > month OR month > ?5 THEN ?2 "
+                                       "WHEN ?4 = month THEN month_nano + ?2"
                                        " ELSE month_nano END,"
-                                       " day = max(day, ?3), month = max(month, ?4)");
-        if (sql_run(s, "tiii", name, b->spend.list[i].sum, day, sql_month_of(day)) < 0)
+                                       " day = CASE WHEN day > ?5 THEN ?3 ELSE max(day, ?3) END,"
+                                       " month = CASE WHEN month > ?5 THEN ?4 ELSE max(month, ?4) "
+                                       "END");
+        if (sql_run(s, "tiiii", name, b->spend.list[i].sum, day, sql_month_of(day),
+                    now_ms / 86400000 + 1) < 0)
             return -1;
     }
     return 0;
@@ -132,5 +135,5 @@ int sql_batch_store(sql_db *d, const sql_batch *b, int64_t now_ms)
         return -1;
     if (b->item_count && sql_ledger_store(d, b, now_ms) < 0)
         return -1;
-    return store_spent(d, b);
+    return store_spent(d, b, now_ms);
 }

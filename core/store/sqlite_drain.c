@@ -13,7 +13,7 @@ typedef struct taking {
     sql_batch *b;
     uint32_t lane;
     uint64_t after; /* stored already */
-    const sql_ids *seen;
+    sql_ids *seen;
     size_t bytes, most;
     uint64_t last;
     int full;
@@ -156,7 +156,7 @@ static int oldest(void *arg, uint64_t seq, const unsigned char *p, size_t n)
     return 0;
 }
 
-static int recover_lane(sql_store *s, journal *j, uint32_t lane, const sql_ids *seen)
+static int recover_lane(sql_store *s, journal *j, uint32_t lane, sql_ids *seen)
 {
     for (;;) {
         uint64_t last = 0;
@@ -189,8 +189,10 @@ static int recover_lanes(sql_store *s, journal *j)
     for (uint32_t i = 0; i < s->lane_count && rc == 0; i++)
         journal_recover(j, i, s->lanes[i].drained, oldest, &from_ms, &last);
     if (rc == 0 && from_ms != INT64_MAX)
-        /* The numbers say what is stored. Should they be lost, the ids do. */
-        rc = sql_segment_ids(&s->db, from_ms, &seen);
+        /* The numbers say what is stored. Should they be lost, or lanes be there twice, the ids do:
+         * those that are stored, and of what is being stored each that was. */
+        rc = sql_segment_ids(&s->db, from_ms, &seen) < 0 ? -1
+                                                         : sql_ledger_ids(&s->db, from_ms, &seen);
     for (uint32_t i = 0; i < s->lane_count && rc == 0; i++)
         rc = recover_lane(s, j, i, &seen);
     sql_ids_free(&seen);

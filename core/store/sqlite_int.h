@@ -157,9 +157,10 @@ typedef struct sql_batch {
 void sql_batch_clear(sql_batch *b);
 void sql_batch_free(sql_batch *b);
 /* One record as it lies in a journal. seen (may be NULL): ids that are stored already; a record
- * with one of them is left out. Anything that is no record is kept aside. */
+ * with one of them is left out, and that of any other is one of them afterwards. Anything that is no
+ * record is kept aside. */
 void sql_batch_add(sql_batch *b, uint32_t lane, uint64_t seq, const unsigned char *p, size_t n,
-                   const sql_ids *seen);
+                   sql_ids *seen);
 /* Stores it, within the caller's transaction: 0, or -1. */
 int sql_batch_store(sql_db *d, const sql_batch *b, int64_t now_ms);
 
@@ -205,6 +206,8 @@ static inline int sql_is_amount(int64_t nano)
 }
 void sql_item_add(sql_batch *b, const settle_record *r);
 int sql_ledger_store(sql_db *d, const sql_batch *b, int64_t now_ms);
+/* As sql_segment_ids, of what the ledger names. */
+int sql_ledger_ids(sql_db *d, int64_t from_ms, sql_ids *seen);
 typedef struct sql_ledger_reader {
     sql_reader in;
     tp_str *names;              /* teams, keys, prices, one after the other */
@@ -290,7 +293,7 @@ typedef struct sql_store {
     /* The writer's alone once it runs: */
     sql_db db;                   /* db.db NULL: closed after a failure */
     sql_file file;               /* that is open */
-    ino_t wal;                   /* of the log beside it */
+    ino_t wal, shm;              /* of the log beside it, and of the log's index */
     int condemned;               /* 1: `file` is damaged or another's; it is not opened again */
     int replaced;                /* 1: the file is another than memory was filled from */
     int spoiled;                 /* 1: the last failure was one of the file's content */
@@ -314,6 +317,7 @@ typedef struct sql_store {
     int hurry;                   /* a lane is full */
     char why[240];
     char unsound[240];           /* not empty: the ledger's sums differ */
+    char adrift[240];            /* not empty: the journal's files are gone */
     sqlite3 *readers[SQL_READERS];
     uint32_t reader_count;
     int exclusive;               /* the file is being opened anew: nobody reads */
@@ -326,6 +330,9 @@ typedef struct sql_store {
 int sql_check_accounts(sql_store *s);
 /* The file beside the store that says who writes: 0, or TP_ERROR_IO. */
 int sql_lock(sql_store *s, tp_error *err);
+/* Is it still there, and ours? If it was taken away it is taken again. 0, or -1 with why: somebody
+ * else has it. */
+int sql_lock_look(sql_store *s, char *why, size_t room);
 /* Opens the store's file for the writer at start. TP_ERROR_IO. */
 int sql_file_open(sql_store *s, tp_error *err);
 /* Is the open file still the one at the path, and a database? 0, or -1 with why (it is closed). */

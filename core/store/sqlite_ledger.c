@@ -378,6 +378,35 @@ int sql_ledger(sql_db *d, const registry_query *q, int (*row)(void *arg, const l
     return rc < 0 ? rc : l.answer;
 }
 
+/* ---- What recovery must not charge twice. */
+
+#define LATE_MS INT64_C(3600000) /* by how much what one transaction brought may be older than that
+                                    of the one before it */
+
+int sql_ledger_ids(sql_db *d, int64_t from_ms, sql_ids *seen)
+{
+    sqlite3_stmt *s = NULL;
+    sql_ledger_reader r;
+    sql_item item;
+    int rc = sqlite3_prepare_v2(
+        d->db, "SELECT last_ms, data FROM ledger_segment ORDER BY first_seq DESC", -1, &s, NULL);
+    if (rc != SQLITE_OK)
+        return -1;
+    while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
+        int64_t last_ms = sqlite3_column_int64(s, 0);
+        if (last_ms < from_ms - TP_MIN(from_ms, LATE_MS))
+            break; /* what was stored before is older */
+        if (last_ms < from_ms || sql_ledger_open(&r, sql_blob(s, 1)) < 0)
+            continue;
+        while (sql_ledger_next(&r, &item) > 0)
+            if (item.generation.len)
+                sql_ids_put(seen, item.generation, &(uint64_t){0});
+        sql_ledger_close(&r);
+    }
+    sqlite3_finalize(s);
+    return rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : -1;
+}
+
 /* ---- The accounts against the sums that they are made of. */
 
 int sql_accounts_right(sql_db *d, char *why, size_t room)

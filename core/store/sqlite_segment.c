@@ -304,22 +304,30 @@ int sql_segment_ids(sql_db *d, int64_t from_ms, sql_ids *seen)
     return rc == SQLITE_DONE ? 0 : -1;
 }
 
+/* Deletes those that the query names: their number, or -1. */
+static int drop(sql_db *d, const char *which, int64_t bound)
+{
+    char text[300];
+    snprintf(text, sizeof(text), "DELETE FROM segment WHERE id IN (SELECT %s %lld ORDER BY 1 LIMIT %d)",
+             which, (long long)bound, DROP_AT_ONCE);
+    return sql_exec(d, text) < 0 ? -1 : sqlite3_changes(d->db);
+}
+
 int sql_segment_drop(sql_db *d, int64_t before_ms)
 {
-    char text[200];
     if (before_ms <= 0)
         return 0;
-    snprintf(text, sizeof(text),
-             "DELETE FROM segment WHERE id IN"
-             " (SELECT id FROM segment WHERE id < %lld ORDER BY id LIMIT %d)",
-             (long long)before_ms * 1000, DROP_AT_ONCE);
-    if (sql_exec(d, text) < 0)
+    int old = drop(d, "id FROM segment WHERE id <", before_ms * 1000);
+    if (old < 0)
         return -1;
-    int dropped = sqlite3_changes(d->db);
-    if (dropped == 0)
+    /* Ids only go up. So after the clock was ahead for a while they are, for ever; the records are
+     * then older than their segment says, by enough for it to be one of these. */
+    int late = drop(d, "segment FROM segment_late WHERE last_ms <", before_ms);
+    if (late < 0)
+        return -1;
+    if (old + late == 0)
         return 0;
-    return sql_exec(d, "DELETE FROM segment_late WHERE segment <"
-                       " coalesce((SELECT min(id) FROM segment), 9223372036854775807)") < 0
+    return sql_exec(d, "DELETE FROM segment_late WHERE segment NOT IN (SELECT id FROM segment)") < 0
                ? -1
-               : dropped;
+               : old + late;
 }

@@ -191,6 +191,75 @@ static void old_segments_go(void **state)
     fx_right(f);
 }
 
+/* The clock was years ahead for a while: ids of segments, which only go up, stay there. */
+static void segments_go_by_age_after_a_wrong_clock(void **state)
+{
+    fx *f = *state;
+    store_figures n;
+    found x = {0};
+    char next[64];
+    fx_open(f);
+    fx_record ahead = fx_make(1000, fx_now() + 3000 * DAY_MS);
+    fx_append(f, 0, &ahead);
+    fx_flush(f);
+    for (uint64_t i = 0; i < 30; i++) {
+        fx_record r = fx_make(i, fx_now() - (i < 20 ? 100 * DAY_MS : 0));
+        fx_append(f, 0, &r);
+        fx_flush(f);
+    }
+    fx_close(f);
+    assert_int_equal(fx_number(f, "SELECT count(*) FROM segment_late"), 30);
+    f->retention_days = 90;
+    fx_open(f);
+    for (int i = 0; i < 5000; i++) {
+        f->port.figures(f->port.self, &n);
+        if (n.segments_dropped == 20)
+            break;
+        usleep(1000);
+    }
+    assert_int_equal(n.segments_dropped, 20);
+    registry_query q = {.limit = 1000};
+    assert_int_equal(list(f, &q, next, &x), 0);
+    assert_int_equal(x.count, 11);
+    char id[64];
+    memcpy(id, x.last, sizeof(id));
+    assert_int_equal(look_up(f, id, &x), 0); /* the others are still found */
+    fx_right(f);
+    fx_close(f);
+    assert_int_equal(fx_number(f, "SELECT count(*) FROM segment_late"), 10);
+}
+
+static void pages_go_on_while_segments_go(void **state)
+{
+    fx *f = *state;
+    char next[64], cursor[64];
+    found x = {0};
+    int64_t expected = 29;
+    fx_open(f);
+    for (int i = 0; i < 30; i++) {
+        fx_add(f, 1);
+        fx_flush(f);
+    }
+    registry_query q = {.limit = 4};
+    for (int page = 0; expected >= 0; page++) {
+        assert_int_equal(list(f, &q, next, &x), 0);
+        for (uint32_t i = 0; i < x.count; i++)
+            assert_int_equal(x.latencies[i], expected--);
+        if (page == 2) { /* 12 were told; of the rest the oldest 10, and the one told last, go */
+            fx_sql(f, "DELETE FROM segment WHERE id IN (SELECT id FROM segment ORDER BY id LIMIT 10)"
+                      " OR id = (SELECT id FROM segment ORDER BY id DESC LIMIT 1 OFFSET 11)");
+            fx_sql(f, "DELETE FROM segment WHERE id = (SELECT id FROM segment ORDER BY id DESC"
+                      " LIMIT 1 OFFSET 11)"); /* where the next page was to begin */
+            expected--;
+        }
+        if (!next[0])
+            break;
+        memcpy(cursor, next, sizeof(cursor));
+        q.cursor = str_of(cursor);
+    }
+    assert_int_equal(expected, 9);
+}
+
 /* ---- The ledger. */
 
 typedef struct entries {
@@ -403,6 +472,8 @@ int main(void)
         T(pages_are_newest_first_and_lack_nothing),
         T(pages_are_filtered),
         T(old_segments_go),
+        T(segments_go_by_age_after_a_wrong_clock),
+        T(pages_go_on_while_segments_go),
         T(the_ledger_is_read_in_order),
         T(faults_are_found),
         T(an_adjustment_may_overdraw),

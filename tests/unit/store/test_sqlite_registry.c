@@ -1,28 +1,33 @@
 /* The registry on SQLite: from schema to schema, rows in and out, credits. What lies packed is in
  * test_sqlite_books.c. */
+#include <signal.h>
+#include <sys/wait.h>
+
 #include "sqlite_fixture.h"
 
 /* ---- From schema 1. */
 
-static void a_file_of_version_1_is_brought_up_to_date(void **state)
+/* As the version that had usage totals only made it. */
+static void old_file(fx *f)
 {
-    fx *f = *state;
-    /* As the version that had usage totals only made it. */
     fx_sql(f, "PRAGMA application_id = 1416983150; PRAGMA journal_mode = WAL;"
               "CREATE TABLE schema_version(version INTEGER NOT NULL);"
               "INSERT INTO schema_version VALUES(1);"
-              "CREATE TABLE usage_total(day TEXT NOT NULL, key TEXT NOT NULL, model "
-              "TEXT NOT NULL,"
-              " provider TEXT NOT NULL, requests INTEGER NOT NULL, failures INTEGER "
-              "NOT NULL,"
+              "CREATE TABLE usage_total(day TEXT NOT NULL, key TEXT NOT NULL, model TEXT NOT NULL,"
+              " provider TEXT NOT NULL, requests INTEGER NOT NULL, failures INTEGER NOT NULL,"
               " cancelled INTEGER NOT NULL, cost_nano INTEGER NOT NULL,"
               " PRIMARY KEY(day, key, model, provider)) WITHOUT ROWID;"
-              "CREATE TABLE usage_unit(day TEXT NOT NULL, key TEXT NOT NULL, model "
-              "TEXT NOT NULL,"
+              "CREATE TABLE usage_unit(day TEXT NOT NULL, key TEXT NOT NULL, model TEXT NOT NULL,"
               " provider TEXT NOT NULL, unit TEXT NOT NULL, count INTEGER NOT NULL,"
               " PRIMARY KEY(day, key, model, provider, unit)) WITHOUT ROWID;"
               "INSERT INTO usage_total VALUES('2026-03-01','k','m','p',3,1,0,99);"
               "INSERT INTO usage_unit VALUES('2026-03-01','k','m','p','prompt',12);");
+}
+
+static void a_file_of_version_1_is_brought_up_to_date(void **state)
+{
+    fx *f = *state;
+    old_file(f);
     store_port beside;
     assert_int_equal(fx_try(f, STORE_READ_ONLY, &beside), TP_ERROR_IO);
     assert_non_null(strstr(f->err.text, "older version"));
@@ -322,6 +327,83 @@ static void exchanges_are_charged(void **state)
     fx_right(f);
 }
 
+static void a_limit_counts_again_after_a_wrong_clock(void **state)
+{
+    fx *f = *state;
+    int64_t noon = fx_now() / DAY_MS * DAY_MS + DAY_MS / 2;
+    fx_open(f);
+    registry_key k = a_key("key_1", "tp_live_aaaaaaaaaaaa");
+    assert_int_equal(f->port.registry.put_key(f->port.registry.self, &k, &f->err), 0);
+    fx_record x = fx_make(1, noon + 3000 * DAY_MS);
+    fx_append(f, 0, &x);
+    fx_flush(f);
+    for (uint64_t i = 2; i < 5; i++) {
+        x = fx_make(i, noon);
+        fx_append(f, 0, &x);
+        fx_flush(f);
+    }
+    fx_sums sums = fx_load(f, noon);
+    assert_int_equal(sums.day, 30);
+    assert_int_equal(sums.month, 30);
+    assert_int_equal(sums.total, 40);
+    fx_right(f);
+}
+
+/* ---- A migration that is broken off. */
+
+static void a_migration_is_all_or_nothing(void **state)
+{
+    fx *f = *state;
+    old_file(f);
+    /* In its middle it comes upon a table that is there already. */
+    fx_sql(f, "CREATE TABLE ledger_day(x)");
+    assert_int_equal(fx_try(f, 0, &f->port), TP_ERROR_IO);
+    assert_non_null(strstr(f->err.text, "cannot be brought up to date"));
+    assert_int_equal(fx_number(f, "SELECT version FROM schema_version"), 1);
+    assert_int_equal(fx_number(f, "SELECT count(*) FROM sqlite_schema WHERE name = 'team'"), 0);
+    assert_int_equal(fx_number(f, "SELECT requests FROM usage_total"), 3);
+    fx_sql(f, "DROP TABLE ledger_day");
+    fx_open(f);
+    fx_add(f, 1);
+    fx_flush(f);
+    fx_right(f);
+    fx_close(f);
+    assert_int_equal(fx_number(f, "SELECT requests FROM usage_total"), 3);
+}
+
+static void a_migration_survives_kill_9(void **state)
+{
+    fx *f = *state;
+    char command[400];
+    int versions[3] = {0};
+    for (int i = 0; i < 40; i++) {
+        snprintf(command, sizeof(command), "rm -rf '%s'*  '%s'", f->path, f->journal);
+        assert_int_equal(system(command), 0);
+        old_file(f);
+        pid_t child = fork();
+        assert_true(child >= 0);
+        if (child == 0) {
+            if (fx_try(f, 0, &f->port) < 0)
+                _exit(3);
+            pause();
+        }
+        usleep((useconds_t)(200 + i * 250));
+        kill(child, SIGKILL);
+        assert_int_equal(waitpid(child, NULL, 0), child);
+        int64_t version = fx_number(f, "SELECT version FROM schema_version");
+        assert_true(version == 1 || version == 2);
+        versions[version]++;
+        assert_int_equal(fx_number(f, "SELECT count(*) FROM sqlite_schema WHERE name IN"
+                                      " ('team', 'rejected')"),
+                         version == 2 ? 2 : 0);
+        fx_open(f);
+        fx_right(f);
+        fx_close(f);
+        assert_int_equal(fx_number(f, "SELECT requests FROM usage_total"), 3);
+    }
+    assert_true(versions[1] > 0 && versions[2] > 0);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, fx_setup, fx_teardown)
@@ -332,6 +414,9 @@ int main(void)
         T(last_use_is_written_behind),
         T(a_reference_counts_once),
         T(exchanges_are_charged),
+        T(a_limit_counts_again_after_a_wrong_clock),
+        T(a_migration_is_all_or_nothing),
+        T(a_migration_survives_kill_9),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
