@@ -24,6 +24,10 @@ typedef struct journal_lane_state { /* what the database knows of a lane */
 int journal_open(const char *dir, uint32_t lanes, size_t bytes, int read_only, const logger *log,
                  journal **out, tp_error *err);
 void journal_close(journal *j);
+/* A journal is one store's, whose id lies beside the lanes: what a store has drained another does not
+ * know. 0: of this one, or it does not say (a new one, or of an older version); or TP_ERROR_IO. */
+int journal_is_of(const journal *j, const unsigned char store[16], tp_error *err);
+int journal_claim(const journal *j, const unsigned char store[16], tp_error *err); /* it says so */
 uint32_t journal_lanes(const journal *j); /* all, those left over included */
 const unsigned char *journal_uuid(const journal *j, uint32_t lane); /* 16 bytes */
 /* At start, before any worker appends: each undrained record of a lane in order of its number,
@@ -60,5 +64,8 @@ void journal_release(journal *j, uint32_t lane, uint64_t upto);
 int journal_wait(journal *j, int64_t timeout_ms);
 void journal_wake(journal *j); /* [any] */
 int journal_sync(journal *j);  /* to the disk: 0, or -1 with errno; by the writer's thread */
+/* 1: files of lanes were removed or cut off, why says it: what is in them would not be found after a
+ * crash; or 0. By the writer's thread. */
+int journal_gone(const journal *j, char *why, size_t room);
 size_t journal_pending(const journal *j, size_t *capacity); /* bytes undrained; [any] */
 #endif

@@ -358,6 +358,72 @@ const unsigned char *journal_uuid(const journal *j, uint32_t lane)
     return j->lanes[lane].uuid;
 }
 
+/* ---- Whose it is. */
+enum { STORE_TEXT = 33 };
+
+static void store_text(const unsigned char store[16], char out[STORE_TEXT + 1])
+{
+    for (int i = 0; i < 16; i++)
+        snprintf(out + 2 * i, 3, "%02x", store[i]);
+    memcpy(out + 32, "\n", 2);
+}
+
+int journal_is_of(const journal *j, const unsigned char store[16], tp_error *err)
+{
+    char text[STORE_TEXT + 1], there[STORE_TEXT + 1] = "";
+    int fd = j->dir_fd < 0 ? -1 : openat(j->dir_fd, "store", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    ssize_t n = pread(fd, there, STORE_TEXT + 1, 0);
+    close(fd);
+    store_text(store, text);
+    if (n != STORE_TEXT || memcmp(there, text, STORE_TEXT) == 0)
+        return 0;
+    return tp_error_set(err, TP_ERROR_IO,
+                        "journal %s is of another store (%.32s; this one is %.32s): its records "
+                        "would be charged a second time. Give each store a directory of its own "
+                        "(store.journal_dir); or remove this one, if nothing that lies in it is "
+                        "wanted",
+                        j->dir, there, text);
+}
+
+int journal_claim(const journal *j, const unsigned char store[16], tp_error *err)
+{
+    char text[STORE_TEXT + 1];
+    int fd = openat(j->dir_fd, "store.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    store_text(store, text);
+    int rc = fd < 0 || write(fd, text, STORE_TEXT) != STORE_TEXT || fdatasync(fd) < 0 ? -1 : 0;
+    int code = errno;
+    if (fd >= 0)
+        close(fd);
+    if (rc == 0 && renameat(j->dir_fd, "store.new", j->dir_fd, "store") < 0) {
+        rc = -1;
+        code = errno;
+    }
+    if (rc == 0)
+        return 0;
+    return tp_error_set(err, TP_ERROR_IO, "journal %s/store: cannot be written: %s", j->dir,
+                        strerror(code));
+}
+
+int journal_gone(const journal *j, char *why, size_t room)
+{
+    for (uint32_t i = 0; i < j->workers; i++) {
+        const journal_lane *l = &j->lanes[i];
+        struct stat st;
+        char name[NAME];
+        if (fstat(l->fd, &st) == 0 && st.st_nlink > 0 && (size_t)st.st_size >= l->mapped)
+            continue;
+        name_of(name, l->number, "");
+        snprintf(why, room,
+                 "journal %s/%s was removed or cut off: what is settled from now on may be lost in "
+                 "a crash; restart the gateway",
+                 j->dir, name);
+        return 1;
+    }
+    return 0;
+}
+
 /* ---- After a crash, and at every start. */
 int journal_recover(journal *j, uint32_t lane, uint64_t drained,
                     int (*record)(void *arg, uint64_t seq, const unsigned char *p, size_t n),
@@ -368,6 +434,13 @@ int journal_recover(journal *j, uint32_t lane, uint64_t drained,
     if (l->map)
         (void)madvise(l->map, l->mapped, MADV_DONTNEED); /* they stay in the file */
     return rc;
+}
+
+/* Has the file less on the disk than its size says? So do copies that a tool made sparse. */
+static int has_holes(const journal_lane *l)
+{
+    struct stat st;
+    return fstat(l->fd, &st) < 0 || st.st_blocks < st.st_size / 512;
 }
 
 int journal_start(journal *j, uint32_t lane, uint64_t last, tp_error *err)
@@ -383,8 +456,8 @@ int journal_start(journal *j, uint32_t lane, uint64_t last, tp_error *err)
             return lane_error(j, l->number, err, "cannot be removed", errno);
         return 0;
     }
-    if (l->size != j->size || l->there != l->size) {
-        /* The same lane at another size: its id and its numbers go on. */
+    if (l->size != j->size || l->there != l->size || has_holes(l)) {
+        /* The same lane at another size, or all of this one: its id and its numbers go on. */
         lane_unmap(l);
         l->size = j->size;
         if (lane_lay_out(j, l, err) < 0 || lane_map(j, l, err) < 0)

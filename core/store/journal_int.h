@@ -1,5 +1,7 @@
 /* Private to the journal: a lane's file, its ring and how a record lies in it.
  *
+ * The directory: lane-NN.tpj; lock; and store, 32 hex digits and a newline, the id of the store that
+ * the lanes are of.
  * File: a page of header, then the ring. Header, little-endian: 0 magic, 8 u32 version, 12 u32 0,
  * 16 uuid, 32 u64 bytes of the ring, 40 u32 CRC-32C of the 40 before it.
  * Record: 0 u32 magic, 4 u32 check, 8 u64 sequence number, 16 u32 length, 20 u32 CRC-32C of the

@@ -49,11 +49,11 @@ static int port_health(void *self, char *why, size_t room)
 {
     sql_store *s = self;
     pthread_mutex_lock(&s->mutex);
-    int rc = s->failing || s->unsound[0] ? -1 : 0;
+    int rc = s->failing || s->unsound[0] || s->adrift[0] ? -1 : 0;
     if (s->failing)
         snprintf(why, room, "cannot be written: %s", s->why);
     else if (rc < 0)
-        snprintf(why, room, "%s", s->unsound);
+        snprintf(why, room, "%s", s->unsound[0] ? s->unsound : s->adrift);
     pthread_mutex_unlock(&s->mutex);
     return rc;
 }
@@ -108,11 +108,20 @@ static void monotonic_cond(pthread_cond_t *c)
     pthread_condattr_destroy(&a);
 }
 
+/* What a link names: SQLite's log lies beside that, and so must the lock, or two links were two
+ * stores. */
+static char *real_path(const char *path)
+{
+    struct stat st;
+    char *real = lstat(path, &st) == 0 && S_ISLNK(st.st_mode) ? realpath(path, NULL) : NULL;
+    return real ? real : tp_xstrndup(path, strlen(path));
+}
+
 static sql_store *new_store(const store_options *o, int read_only, const logger *log)
 {
     sql_store *s = tp_xcalloc(1, sizeof(*s));
     s->log = log;
-    s->path = tp_xstrndup(o->path, strlen(o->path));
+    s->path = real_path(o->path);
     s->o = *o;
     s->o.path = s->o.journal_dir = s->o.drain_dir = NULL; /* the caller's */
     s->read_only = read_only;
@@ -161,6 +170,8 @@ static void port_close(void *self)
 
 static int start_lanes(sql_store *s, tp_error *err)
 {
+    if (journal_claim(s->journal, s->uuid, err) < 0)
+        return TP_ERROR_IO;
     for (uint32_t i = 0; i < s->lane_count; i++)
         if (journal_start(s->journal, i, s->lanes[i].drained, err) < 0)
             return TP_ERROR_IO;
@@ -173,15 +184,18 @@ static int open_journal(sql_store *s, const store_options *o, tp_error *err)
     journal *left = NULL;
     if (o->journal_dir) {
         if (journal_open(o->journal_dir, o->lanes, (size_t)o->lane_bytes, 0, s->log, &s->journal,
-                         err) < 0)
+                         err) < 0 ||
+            journal_is_of(s->journal, s->uuid, err) < 0 || sql_recover(s, s->journal, err) < 0)
             return TP_ERROR_IO;
-        return sql_recover(s, s->journal, err) < 0 ? TP_ERROR_IO : start_lanes(s, err);
+        return start_lanes(s, err);
     }
     if (!o->drain_dir || (access(o->drain_dir, F_OK) < 0 && errno == ENOENT))
         return 0;
     if (journal_open(o->drain_dir, 0, 0, 1, s->log, &left, err) < 0)
         return TP_ERROR_IO;
-    int rc = sql_recover(s, left, err);
+    int rc = journal_is_of(left, s->uuid, err);
+    if (rc == 0)
+        rc = sql_recover(s, left, err);
     journal_close(left);
     s->lane_count = 0;
     return rc;

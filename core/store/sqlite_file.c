@@ -9,7 +9,9 @@
  * and the log is removed;
  * - the file was overwritten in place: nothing is brought into it, for it may
  * be a backup by now, and the log is removed before it is opened again. A log
- * that is not the one this process wrote is left alone. */
+ * that is not the one this process wrote is left alone.
+ * The log itself, its index (path-shm) and the lock may be taken away, too: then the log that is still
+ * open is brought into the file, and both are made anew. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -41,9 +43,27 @@ static int lock_patiently(int fd)
     return -1;
 }
 
+static void say_who(const sql_store *s, int fd)
+{
+    char pid[32];
+    int n = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
+    if (ftruncate(fd, 0) < 0 || pwrite(fd, pid, (size_t)n, 0) < 0)
+        log_line(s->log, LOG_DEBUG, "store %s: the lock's file cannot be written", s->path);
+}
+
+/* Of whom the lock says that it is his. */
+static void read_who(int fd, char out[32])
+{
+    ssize_t n = pread(fd, out, 31, 0);
+    out[TP_MAX(n, 0)] = 0;
+    out[strcspn(out, "\n")] = 0;
+    if (!out[0])
+        snprintf(out, 32, "unknown");
+}
+
 int sql_lock(sql_store *s, tp_error *err)
 {
-    char path[4200], pid[32] = "";
+    char path[4200], who[32];
     beside(s, "-lock", path);
     s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (s->lock_fd < 0)
@@ -52,19 +72,45 @@ int sql_lock(sql_store *s, tp_error *err)
                             "writable for the gateway's user (store.path)",
                             s->path, path, strerror(errno));
     if (lock_patiently(s->lock_fd) < 0) {
-        ssize_t n = pread(s->lock_fd, pid, sizeof(pid) - 1, 0);
-        pid[TP_MAX(n, 0)] = 0;
-        pid[strcspn(pid, "\n")] = 0;
+        read_who(s->lock_fd, who);
         close(s->lock_fd);
         s->lock_fd = -1;
         return tp_error_set(err, TP_ERROR_IO,
                             "store %s: another process writes it (process %s); while a gateway "
                             "runs, changes go through it: its admin socket, or stop it first",
-                            s->path, pid[0] ? pid : "unknown");
+                            s->path, who);
     }
-    int n = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
-    if (ftruncate(s->lock_fd, 0) < 0 || pwrite(s->lock_fd, pid, (size_t)n, 0) < 0)
-        log_line(s->log, LOG_DEBUG, "store %s: the lock's file cannot be written", s->path);
+    say_who(s, s->lock_fd);
+    return 0;
+}
+
+int sql_lock_look(sql_store *s, char *why, size_t room)
+{
+    char path[4200], who[32];
+    struct stat is, was;
+    beside(s, "-lock", path);
+    if (stat(path, &is) == 0 && fstat(s->lock_fd, &was) == 0 && is.st_ino == was.st_ino &&
+        is.st_dev == was.st_dev)
+        return 0;
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        snprintf(why, room, "%s was taken away, and cannot be made anew: %s", path,
+                 strerror(errno));
+        return -1;
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        read_who(fd, who);
+        snprintf(why, room,
+                 "%s was taken away, and another process writes it now (process %s): stop that one",
+                 path, who);
+        close(fd);
+        s->replaced = 1; /* what that one did memory must ask for */
+        return -1;
+    }
+    close(s->lock_fd);
+    s->lock_fd = fd;
+    say_who(s, fd);
+    log_line(s->log, LOG_WARN, "store %s: %s was taken away; it was made anew", s->path, path);
     return 0;
 }
 
@@ -89,12 +135,18 @@ static int untouched(const sql_file *a, const sql_file *b)
            a->mtime.tv_nsec == b->mtime.tv_nsec;
 }
 
-static ino_t wal_of(const sql_store *s)
+static ino_t inode_beside(const sql_store *s, const char *suffix)
 {
     char path[4200];
     sql_file f;
-    beside(s, "-wal", path);
+    beside(s, suffix, path);
     return look(path, &f) == 0 ? f.ino : 0;
+}
+
+static void note_log(sql_store *s)
+{
+    s->wal = inode_beside(s, "-wal");
+    s->shm = inode_beside(s, "-shm");
 }
 
 /* The log that this process wrote; its index is made anew by whoever opens the
@@ -102,7 +154,7 @@ static ino_t wal_of(const sql_store *s)
 static void remove_wal(const sql_store *s)
 {
     char path[4200];
-    if (!s->wal || wal_of(s) != s->wal)
+    if (!s->wal || inode_beside(s, "-wal") != s->wal)
         return;
     beside(s, "-wal", path);
     if (unlink(path) < 0 && errno != ENOENT)
@@ -132,7 +184,7 @@ int sql_file_open(sql_store *s, tp_error *err)
                  "verify` checks it",
                  s->path);
     look(s->path, &s->file);
-    s->wal = wal_of(s);
+    note_log(s);
     return 0;
 }
 
@@ -148,34 +200,6 @@ static int is_database(sql_store *s)
         return 0;
     return f->pMethods->xRead(f, head, sizeof(head), 0) == SQLITE_OK &&
            memcmp(head, magic, sizeof(magic)) == 0;
-}
-
-int sql_file_look(sql_store *s, char *why, size_t room)
-{
-    sql_file now;
-    if (look(s->path, &now) == 0 && same_file(&now, &s->file)) {
-        if (is_database(s))
-            return 0;
-        snprintf(why, room,
-                 "the file was overwritten and is no database any more; put a backup "
-                 "in its place");
-        s->condemned = 1;
-        s->file = now;
-        sql_file_close(s, 1);
-        return -1;
-    }
-    if (now.ino)
-        snprintf(why, room, "another file was put in its place");
-    else
-        snprintf(why, room,
-                 "the file is gone; it is not made anew while the gateway runs: put it "
-                 "back, or a backup of it");
-    s->replaced = 1;
-    sql_checkpoint(&s->db); /* into the old one, wherever it is */
-    sql_file_close(s, 0);
-    remove_wal(s);
-    s->wal = 0;
-    return -1;
 }
 
 /* Nobody reads from now on; long readings are cut off. */
@@ -199,6 +223,59 @@ static void readers_in(sql_store *s)
     pthread_mutex_unlock(&s->mutex);
 }
 
+/* The log or its index was taken away: who opens the file now would not see what this process wrote,
+ * and a crash would lose it. It is brought into the file, and everybody begins with a new log. */
+static int log_gone(sql_store *s, char *why, size_t room)
+{
+    readers_out(s);
+    int rc = sql_checkpoint(&s->db);
+    if (rc == 0)
+        sql_file_close(s, 0);
+    else
+        snprintf(why, room,
+                 "its log (-wal or -shm) was taken away, and what it holds cannot be brought into "
+                 "the file: %s",
+                 sqlite3_errmsg(s->db.db));
+    readers_in(s);
+    if (rc == 0)
+        log_line(s->log, LOG_WARN,
+                 "store %s: its log (-wal or -shm) was taken away; what it held is in the file, and "
+                 "it is made anew",
+                 s->path);
+    return -1;
+}
+
+int sql_file_look(sql_store *s, char *why, size_t room)
+{
+    sql_file now;
+    if (look(s->path, &now) == 0 && same_file(&now, &s->file)) {
+        if (is_database(s))
+            return (s->wal && inode_beside(s, "-wal") != s->wal) ||
+                           (s->shm && inode_beside(s, "-shm") != s->shm)
+                       ? log_gone(s, why, room)
+                       : 0;
+        snprintf(why, room,
+                 "the file was overwritten and is no database any more; put a backup "
+                 "in its place");
+        s->condemned = 1;
+        s->file = now;
+        sql_file_close(s, 1);
+        return -1;
+    }
+    if (now.ino)
+        snprintf(why, room, "another file was put in its place");
+    else
+        snprintf(why, room,
+                 "the file is gone; it is not made anew while the gateway runs: put it "
+                 "back, or a backup of it");
+    s->replaced = 1;
+    sql_checkpoint(&s->db); /* into the old one, wherever it is */
+    sql_file_close(s, 0);
+    remove_wal(s);
+    s->wal = s->shm = 0;
+    return -1;
+}
+
 static int open_again(sql_store *s, const sql_file *now, int doubtful, char *why, size_t room)
 {
     sql_found found;
@@ -213,7 +290,7 @@ static int open_again(sql_store *s, const sql_file *now, int doubtful, char *why
         snprintf(why, room, "the file is of another store; put this one's back, or a backup of it");
         s->condemned = 1;
         s->file = *now;
-        s->wal = 0; /* its log is its own */
+        s->wal = s->shm = 0; /* its log is its own */
         sql_file_close(s, 1);
         return -1;
     }
@@ -221,7 +298,7 @@ static int open_again(sql_store *s, const sql_file *now, int doubtful, char *why
         s->replaced = 1;
     s->condemned = 0;
     look(s->path, &s->file);
-    s->wal = wal_of(s);
+    note_log(s);
     return 0;
 }
 
@@ -232,6 +309,8 @@ int sql_file_reopen(sql_store *s, char *why, size_t room)
     s->spoiled = 0;
     if (s->db.db && sql_file_look(s, why, room) == 0)
         sql_file_close(s, damaged);
+    if (s->db.db)
+        return -1; /* its log is nowhere else */
     if (look(s->path, &now) < 0) {
         snprintf(why, room,
                  "the file is gone (%s); it is not made anew while the gateway runs: "

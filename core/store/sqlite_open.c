@@ -187,6 +187,11 @@ static int make_file(const char *path, tp_error *err)
     struct stat st;
     if (stat(path, &st) == 0)
         return 0;
+    if (lstat(path, &st) == 0)
+        return tp_error_set(err, TP_ERROR_IO,
+                            "store %s is a symbolic link to a file that is not there: make the "
+                            "link right, or remove it and a new store is made",
+                            path);
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
         return tp_error_set(err, TP_ERROR_IO,

@@ -333,38 +333,78 @@ static int copy_to(sql_db *d, const char *path)
     return rc;
 }
 
-static int backup(void *self, const char *path, tp_error *err)
+/* A file of another name beside it, so that half a backup never has the name of a whole one. In the
+ * directory's own words where that fails. 0, or -1 with errno. */
+static int make_beside(const char *path, char *made, size_t room)
+{
+    struct stat st;
+    if (lstat(path, &st) == 0) {
+        errno = EEXIST;
+        return -1;
+    }
+    const char *name = strrchr(path, '/');
+    snprintf(made, room, "%.*s.turnpike-backup-XXXXXX", name ? (int)(name - path + 1) : 0, path);
+    int fd = mkostemp(made, O_CLOEXEC); /* 0600 */
+    if (fd < 0)
+        return -1;
+    close(fd);
+    return 0;
+}
+
+/* Gives it its name, unless something has that name by now. */
+static int give_name(const char *made, const char *path)
+{
+    if (renameat2(AT_FDCWD, made, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
+        return 0;
+    if (errno != EINVAL && errno != ENOSYS)
+        return -1;
+    return link(made, path) < 0 ? -1 : unlink(made); /* a file system without that call */
+}
+
+static int no_backup(const char *path, tp_error *err)
+{
+    return tp_error_set(err, errno == EEXIST ? TP_ERROR_EXISTS : TP_ERROR_NOT_FOUND,
+                        "backup %s: %s; name a file that is not there yet, in a directory that "
+                        "can be written",
+                        path, strerror(errno));
+}
+
+static int copy_store(sql_store *s, const char *made, tp_error *err)
 {
     sql_db d;
     uint32_t slot;
-    if (flush(self, err) < 0)
+    if (read_begin(s, &d, &slot, err) < 0)
         return TP_ERROR_IO;
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600); /* 0600 from the first */
-    if (fd < 0)
-        return tp_error_set(err, errno == EEXIST ? TP_ERROR_EXISTS : TP_ERROR_NOT_FOUND,
-                            "backup %s: %s; name a file that is not there yet, in a directory that "
-                            "can be written",
-                            path, strerror(errno));
-    close(fd);
-    if (read_begin(self, &d, &slot, err) < 0) {
-        unlink(path);
-        return TP_ERROR_IO;
-    }
-    int rc = copy_to(&d, path);
+    int rc = copy_to(&d, made);
     if (rc < 0)
         sql_cannot(&d, "cannot be copied", err);
-    read_end(self, &d, slot);
-    char *copy = tp_xstrndup(path, strlen(path));
-    if (rc == 0 &&
-        (sync_path(path, O_RDONLY) < 0 || sync_path(dirname(copy), O_RDONLY | O_DIRECTORY) < 0)) {
-        rc = -1;
-        tp_error_set(err, TP_ERROR_IO, "backup %s: cannot be brought to the disk: %s", path,
-                     strerror(errno));
-    }
-    free(copy);
-    if (rc < 0)
-        unlink(path); /* half a backup is none */
+    read_end(s, &d, slot);
+    if (rc == 0 && sync_path(made, O_RDONLY) < 0)
+        rc = tp_error_set(err, TP_ERROR_IO, "backup %s: cannot be brought to the disk: %s", made,
+                          strerror(errno));
     return rc < 0 ? TP_ERROR_IO : 0;
+}
+
+static int backup(void *self, const char *path, tp_error *err)
+{
+    char made[4200];
+    if (flush(self, err) < 0)
+        return TP_ERROR_IO;
+    if (make_beside(path, made, sizeof(made)) < 0)
+        return no_backup(path, err);
+    int rc = copy_store(self, made, err);
+    if (rc == 0 && give_name(made, path) < 0)
+        rc = no_backup(path, err);
+    if (rc < 0) {
+        unlink(made);
+        return rc;
+    }
+    char *copy = tp_xstrndup(path, strlen(path));
+    if (sync_path(dirname(copy), O_RDONLY | O_DIRECTORY) < 0)
+        rc = tp_error_set(err, TP_ERROR_IO, "backup %s: its name cannot be brought to the disk: %s",
+                          path, strerror(errno));
+    free(copy);
+    return rc;
 }
 
 void sql_registry_port(sql_store *s, registry_port *out)

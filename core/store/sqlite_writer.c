@@ -235,6 +235,8 @@ static void trim(sql_store *s)
 /* Makes the connection usable: 0, or -1 with why. */
 static int ready(sql_store *s, char *why, size_t room)
 {
+    if (sql_lock_look(s, why, room) < 0)
+        return -1;
     if (s->db.db && !s->failing && sql_file_look(s, why, room) == 0)
         return 0;
     if (sql_file_reopen(s, why, room) < 0)
@@ -335,6 +337,18 @@ static void sync_journal(sql_store *s)
                  strerror(errno));
 }
 
+/* A journal whose files are gone goes on as memory: that must be seen before a crash shows it. */
+static void look_at_journal(sql_store *s)
+{
+    char why[240];
+    if (!s->journal || s->adrift[0] || !journal_gone(s->journal, why, sizeof(why)))
+        return;
+    log_line(s->log, LOG_ERROR, "store %s: %s", s->path, why);
+    pthread_mutex_lock(&s->mutex);
+    memcpy(s->adrift, why, sizeof(why));
+    pthread_mutex_unlock(&s->mutex);
+}
+
 static void work(sql_store *s, turn *t)
 {
     char why[240] = "";
@@ -350,6 +364,7 @@ static void work(sql_store *s, turn *t)
     note(s, 0, "");
     answer(s, t, NULL);
     drop_old(s);
+    look_at_journal(s);
     tidy(s);
     trim(s);
     if (s->replaced) {
