@@ -129,7 +129,7 @@ static void every_byte_at_every_place(void **state)
             else
                 snprintf(one, sizeof(one), "%c", c);
             snprintf(want, sizeof(want), "\"%.*s%s%s\",", (int)at, "abcdefgh", one,
-                     "abcdefgh" + at + 1);
+                     &"abcdefgh"[at + 1]);
             path_becomes(path, 8, want);
         }
 }
