@@ -93,8 +93,8 @@ static const char *const requests[] = {
     "PUT /x HTTP/1.1\r\nHost: a b\r\nContent-Length: 999999999999999999\r\n\r\n",
 };
 static const char *const responses[] = {
-    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nx-request-id: req_1\r\n"
-    "Content-Length: 600\r\n\r\n",
+    ("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nx-request-id: req_1\r\n"
+     "Content-Length: 600\r\n\r\n"),
     "HTTP/1.1 204 No Content\r\nConnection: close\r\nKeep-Alive: timeout=5\r\n\r\n",
     "HTTP/1.0 429 Too Many Requests\r\nRetry-After: 1\r\nSet-Cookie: a=b\r\nSet-Cookie: c=d\r\n\r\n",
     "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
