@@ -148,6 +148,7 @@ static void free_store(sql_store *s)
     pthread_cond_destroy(&s->work);
     pthread_mutex_destroy(&s->mutex);
     sql_batch_free(&s->batch);
+    sql_seen_clear(&s->seen);
     sql_known_free(s);
     free(s->lanes);
     free(s->path);

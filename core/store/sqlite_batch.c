@@ -73,24 +73,42 @@ static void keep(sql_batch *b, const settle_record *r, const unsigned char *p, s
     b->count++;
 }
 
-void sql_batch_add(sql_batch *b, uint32_t lane, uint64_t seq, const unsigned char *p, size_t n,
-                   sql_ids *seen)
+void sql_seen_clear(sql_seen *s)
+{
+    sql_ids_free(&s->young);
+    sql_ids_free(&s->old);
+}
+
+/* 1: for the first time. */
+static int first_time(sql_seen *s, tp_str id)
+{
+    uint64_t value = 0;
+    if (!s->all && s->young.count == SQL_SEEN) {
+        sql_ids_free(&s->old);
+        s->old = s->young;
+        s->young = (sql_ids){0};
+    }
+    return !sql_ids_get(&s->old, id, &value) && sql_ids_put(&s->young, id, &value);
+}
+
+int sql_batch_add(sql_batch *b, uint32_t lane, uint64_t seq, const unsigned char *p, size_t n,
+                  sql_seen *seen)
 {
     settle_record r;
-    uint64_t value = 0;
     if (n > UINT32_MAX || !ledger_decode(p, n, &r) || !sql_is_amount(r.hold_nano) ||
         !sql_is_amount(r.charged_nano)) {
         reject(b, lane, seq, p, n);
-        return;
+        return 1;
     }
-    if (seen && r.generation.len && !sql_ids_put(seen, r.generation, &value))
-        return;
+    if (r.generation.len && !first_time(seen, r.generation))
+        return 0;
     if (r.flags & SETTLE_UNKEPT)
         b->unkept++;
     else
         keep(b, &r, p, n);
     sql_item_add(b, &r);
     add_spent(b, &r);
+    return 1;
 }
 
 int64_t sql_month_of(int64_t day)

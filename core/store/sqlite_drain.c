@@ -13,7 +13,8 @@ typedef struct taking {
     sql_batch *b;
     uint32_t lane;
     uint64_t after; /* stored already */
-    sql_ids *seen;
+    sql_seen *seen;
+    const sql_store *warn; /* NULL: that a generation comes twice is nothing to speak of */
     size_t bytes, most;
     uint64_t last;
     int full;
@@ -28,7 +29,11 @@ static int take(void *arg, uint64_t seq, const unsigned char *p, size_t n)
         t->full = 1;
         return 1;
     }
-    sql_batch_add(t->b, t->lane, seq, p, n, t->seen);
+    if (!sql_batch_add(t->b, t->lane, seq, p, n, t->seen) && t->warn)
+        log_line(t->warn->log, LOG_ERROR,
+                 "store %s: record %llu of lane %u is of a generation that is stored already; it is "
+                 "left out",
+                 t->warn->path, (unsigned long long)seq, (unsigned)t->lane);
     t->bytes += n;
     t->last = seq;
     return 0;
@@ -72,6 +77,8 @@ int sql_gather(sql_store *s)
         taking t = {.b = &s->batch,
                     .lane = i,
                     .after = s->lanes[i].drained,
+                    .seen = &s->seen,
+                    .warn = s,
                     .most = most,
                     .last = s->lanes[i].drained};
         journal_read(s->journal, i, most, take, &t, &last);
@@ -156,7 +163,7 @@ static int oldest(void *arg, uint64_t seq, const unsigned char *p, size_t n)
     return 0;
 }
 
-static int recover_lane(sql_store *s, journal *j, uint32_t lane, sql_ids *seen)
+static int recover_lane(sql_store *s, journal *j, uint32_t lane, sql_seen *seen)
 {
     for (;;) {
         uint64_t last = 0;
@@ -183,7 +190,7 @@ static int recover_lane(sql_store *s, journal *j, uint32_t lane, sql_ids *seen)
 static int recover_lanes(sql_store *s, journal *j)
 {
     int64_t from_ms = INT64_MAX;
-    sql_ids seen = {0};
+    sql_seen seen = {.all = 1};
     int rc = load_lanes(s, j);
     uint64_t last;
     for (uint32_t i = 0; i < s->lane_count && rc == 0; i++)
@@ -191,11 +198,12 @@ static int recover_lanes(sql_store *s, journal *j)
     if (rc == 0 && from_ms != INT64_MAX)
         /* The numbers say what is stored. Should they be lost, or lanes be there twice, the ids do:
          * those that are stored, and of what is being stored each that was. */
-        rc = sql_segment_ids(&s->db, from_ms, &seen) < 0 ? -1
-                                                         : sql_ledger_ids(&s->db, from_ms, &seen);
+        rc = sql_segment_ids(&s->db, from_ms, &seen.old) < 0
+                 ? -1
+                 : sql_ledger_ids(&s->db, from_ms, &seen.old);
     for (uint32_t i = 0; i < s->lane_count && rc == 0; i++)
         rc = recover_lane(s, j, i, &seen);
-    sql_ids_free(&seen);
+    sql_seen_clear(&seen);
     return rc;
 }
 

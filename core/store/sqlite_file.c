@@ -175,15 +175,20 @@ void sql_file_close(sql_store *s, int damaged)
 int sql_file_open(sql_store *s, tp_error *err)
 {
     sql_found found;
+    int64_t began = sql_mono_ms();
     if (sql_open(&s->db, s->path, SQL_MAKE | SQL_CHECK, &found, err) < 0)
         return TP_ERROR_IO;
     memcpy(s->uuid, found.uuid, SQL_UUID);
+    look(s->path, &s->file);
     if (found.unchecked)
         log_line(s->log, LOG_INFO,
                  "store %s: too large to be read whole at start; `turnpike ledger "
                  "verify` checks it",
                  s->path);
-    look(s->path, &s->file);
+    else
+        log_line(s->log, s->o.lanes ? LOG_INFO : LOG_DEBUG,
+                 "store %s: read whole and found undamaged (%lld bytes in %lld ms)", s->path,
+                 (long long)s->file.size, (long long)(sql_mono_ms() - began));
     note_log(s);
     return 0;
 }

@@ -156,11 +156,17 @@ typedef struct sql_batch {
 } sql_batch;
 void sql_batch_clear(sql_batch *b);
 void sql_batch_free(sql_batch *b);
-/* One record as it lies in a journal. seen (may be NULL): ids that are stored already; a record
- * with one of them is left out, and that of any other is one of them afterwards. Anything that is no
- * record is kept aside. */
-void sql_batch_add(sql_batch *b, uint32_t lane, uint64_t seq, const unsigned char *p, size_t n,
-                   sql_ids *seen);
+/* Ids of generations that are stored, or are in the batch: of a running gateway the youngest ones. */
+#define SQL_SEEN 4096u           /* so many at least */
+typedef struct sql_seen {
+    sql_ids young, old;
+    int all;                     /* 1: none is forgotten */
+} sql_seen;
+void sql_seen_clear(sql_seen *s);
+/* One record as it lies in a journal. A record with an id that was seen is left out: 0; that of any
+ * other is seen afterwards: 1. Anything that is no record is kept aside. */
+int sql_batch_add(sql_batch *b, uint32_t lane, uint64_t seq, const unsigned char *p, size_t n,
+                  sql_seen *seen);
 /* Stores it, within the caller's transaction: 0, or -1. */
 int sql_batch_store(sql_db *d, const sql_batch *b, int64_t now_ms);
 
@@ -299,6 +305,7 @@ typedef struct sql_store {
     int spoiled;                 /* 1: the last failure was one of the file's content */
     int writes_wal;              /* 1: something was written since the last checkpoint */
     sql_batch batch;
+    sql_seen seen;               /* of the batches since the last failure */
     sql_known known;             /* its sums also under the mutex: the first load is another thread's */
     sql_lane *lanes;
     uint32_t lane_count;

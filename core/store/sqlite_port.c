@@ -333,8 +333,8 @@ static int copy_to(sql_db *d, const char *path)
     return rc;
 }
 
-/* A file of another name beside it, so that half a backup never has the name of a whole one. In the
- * directory's own words where that fails. 0, or -1 with errno. */
+/* A file of another name beside it, so that half a backup never has the name of a whole one. 0, or -1
+ * with errno. */
 static int make_beside(const char *path, char *made, size_t room)
 {
     struct stat st;
@@ -369,7 +369,7 @@ static int no_backup(const char *path, tp_error *err)
                         path, strerror(errno));
 }
 
-static int copy_store(sql_store *s, const char *made, tp_error *err)
+static int copy_store(sql_store *s, const char *made, const char *path, tp_error *err)
 {
     sql_db d;
     uint32_t slot;
@@ -377,10 +377,11 @@ static int copy_store(sql_store *s, const char *made, tp_error *err)
         return TP_ERROR_IO;
     int rc = copy_to(&d, made);
     if (rc < 0)
-        sql_cannot(&d, "cannot be copied", err);
+        tp_error_set(err, TP_ERROR_IO, "backup %s: store %s cannot be copied there: %s", path,
+                     s->path, sqlite3_errmsg(d.db));
     read_end(s, &d, slot);
     if (rc == 0 && sync_path(made, O_RDONLY) < 0)
-        rc = tp_error_set(err, TP_ERROR_IO, "backup %s: cannot be brought to the disk: %s", made,
+        rc = tp_error_set(err, TP_ERROR_IO, "backup %s: cannot be brought to the disk: %s", path,
                           strerror(errno));
     return rc < 0 ? TP_ERROR_IO : 0;
 }
@@ -392,7 +393,7 @@ static int backup(void *self, const char *path, tp_error *err)
         return TP_ERROR_IO;
     if (make_beside(path, made, sizeof(made)) < 0)
         return no_backup(path, err);
-    int rc = copy_store(self, made, err);
+    int rc = copy_store(self, made, path, err);
     if (rc == 0 && give_name(made, path) < 0)
         rc = no_backup(path, err);
     if (rc < 0) {

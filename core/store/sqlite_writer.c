@@ -113,6 +113,7 @@ static void answer(sql_store *s, turn *t, const char *why)
 
 static void trouble(sql_store *s, turn *t, const char *why)
 {
+    sql_seen_clear(&s->seen); /* what is in the batch comes again */
     if (t->uncertain)
         s->replaced = 1; /* what is answered as failed may be stored: memory asks again */
     s->retry_ms = TP_MIN(s->retry_ms ? s->retry_ms * 2 : RETRY_MIN_MS, RETRY_MAX_MS);

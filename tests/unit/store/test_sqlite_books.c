@@ -260,6 +260,51 @@ static void pages_go_on_while_segments_go(void **state)
     assert_int_equal(expected, 9);
 }
 
+static void append_again(fx *f, uint32_t lane, uint64_t n, int64_t at)
+{
+    fx_record x = fx_make(n, at);
+    fx_append(f, lane, &x);
+}
+
+/* Whatever brings a generation into the journal again, it is charged once. */
+static void a_generation_is_stored_once(void **state)
+{
+    fx *f = *state;
+    found x = {0};
+    char next[64];
+    int64_t at = fx_now();
+    f->flush_ms = 3600000; /* only when asked, so that each flush is one transaction */
+    fx_open(f);
+    usleep(20000);
+    for (int i = 0; i < 3; i++) /* in one batch, of one lane and of two */
+        append_again(f, i == 2, 1, at);
+    fx_flush(f);
+    append_again(f, 0, 1, at); /* in another */
+    append_again(f, 1, 2, at);
+    fx_flush(f);
+    assert_int_equal(fx_load(f, 0).used, 20);
+    assert_int_equal(fx_says(f, "is stored already"), 3);
+    fx_right(f);
+    /* One that could not be stored comes again, and that is no repetition. */
+    fx_sql(f, "CREATE TRIGGER full BEFORE INSERT ON segment BEGIN SELECT RAISE(ABORT, 'no'); END");
+    append_again(f, 0, 3, at);
+    assert_int_equal(f->port.registry.flush(f->port.registry.self, &f->err), TP_ERROR_IO);
+    fx_sql(f, "DROP TRIGGER full");
+    fx_until_healthy(f, 1);
+    fx_flush(f);
+    assert_int_equal(fx_load(f, 0).used, 30);
+    for (uint64_t n = 10; n < 10 + 10000; n++) { /* more than are remembered */
+        if (n % 1000 == 0)
+            fx_flush(f);
+        append_again(f, 0, n, at);
+    }
+    fx_flush(f);
+    assert_int_equal(fx_load(f, 0).used, 100030);
+    registry_query q = {.limit = 3};
+    assert_int_equal(list(f, &q, next, &x), 0);
+    fx_right(f);
+}
+
 /* ---- The ledger. */
 
 typedef struct entries {
@@ -474,6 +519,7 @@ int main(void)
         T(old_segments_go),
         T(segments_go_by_age_after_a_wrong_clock),
         T(pages_go_on_while_segments_go),
+        T(a_generation_is_stored_once),
         T(the_ledger_is_read_in_order),
         T(faults_are_found),
         T(an_adjustment_may_overdraw),
