@@ -14,24 +14,43 @@ static int is_postpaid(const book_team *t)
     return atomic_load_explicit(&t->terms, memory_order_acquire)->billing == CONF_POSTPAID;
 }
 
-/* n of what is there, not below zero: 1, or 0. */
-static int take_all(_Atomic int64_t *word, int64_t n)
+/* The most that a team may owe, nano-dollars. An upstream may say what it likes; the ledger's sums
+ * stay numbers. */
+#define OWED_MOST INT64_C(4000000000000000000)
+
+/* How far the team's credits may go down. */
+static int64_t floor_of(const book_team *t)
+{
+    return is_postpaid(t) ? -OWED_MOST : 0;
+}
+
+/* What there is above the floor. */
+static int64_t above(int64_t there, int64_t floor)
+{
+    int64_t n;
+    if (there <= floor)
+        return 0;
+    return __builtin_sub_overflow(there, floor, &n) ? INT64_MAX : n;
+}
+
+/* n of what is there above the floor: 1, or 0. */
+static int take_all(_Atomic int64_t *word, int64_t floor, int64_t n)
 {
     int64_t there = atomic_load_explicit(word, memory_order_relaxed);
     do {
-        if (there < n)
+        if (above(there, floor) < n)
             return 0;
     } while (!atomic_compare_exchange_weak_explicit(word, &there, there - n, memory_order_relaxed,
                                                     memory_order_relaxed));
     return 1;
 }
 
-/* As much of n as is there: how much that was. */
-static int64_t take_some(_Atomic int64_t *word, int64_t n)
+/* As much of n as is there above the floor: how much that was. */
+static int64_t take_some(_Atomic int64_t *word, int64_t floor, int64_t n)
 {
     int64_t there = atomic_load_explicit(word, memory_order_relaxed), got;
     do {
-        got = TP_MIN(n, TP_MAX(there, 0));
+        got = TP_MIN(n, above(there, floor));
     } while (got && !atomic_compare_exchange_weak_explicit(
                         word, &there, there - got, memory_order_relaxed, memory_order_relaxed));
     return got;
@@ -101,9 +120,7 @@ static void settle_spending(admit_principal *who, int64_t charged, tp_now now)
 static int hold_credit(admit_principal *who, int64_t nano, profile_error *e)
 {
     book_team *t = who->team;
-    if (nano && is_postpaid(t))
-        add(&t->available, -nano);
-    else if (nano && !take_all(&t->available, nano))
+    if (nano && !take_all(&t->available, floor_of(t), nano))
         return admit_refuse_credit(who->surface, e);
     add(&t->held, nano);
     who->held_nano = nano;
@@ -114,10 +131,10 @@ static int64_t settle_credit(admit_principal *who, int64_t cost)
 {
     book_team *t = who->team;
     int64_t held = who->held_nano, charged = cost;
-    if (cost <= held || is_postpaid(t))
+    if (cost <= held)
         add(&t->available, held - cost);
     else
-        charged = held + take_some(&t->available, cost - held);
+        charged = held + take_some(&t->available, floor_of(t), cost - held);
     add(&t->used, charged);
     add(&t->held, -held);
     who->held_nano = 0;

@@ -53,13 +53,15 @@ static int add_row(void *arg, const store_total *row)
                                    " ON CONFLICT DO UPDATE SET requests = requests +"
                                    " excluded.requests, failures = failures + excluded.failures,"
                                    " cancelled = cancelled + excluded.cancelled,"
-                                   " cost_nano = cost_nano + excluded.cost_nano");
+                                   " cost_nano = min(cost_nano, 9223372036854775807 -"
+                                   " excluded.cost_nano) + excluded.cost_nano");
     if (sql_run(s, "ttttiiii", t.day, t.key, t.model, t.provider, t.requests, t.failures,
                 t.cancelled, t.cost_nano) < 0)
         return -1;
     s = sql_prepared(a->d, SQL_UNIT,
                      "INSERT INTO usage_unit VALUES(?,?,?,?,?,?)"
-                     " ON CONFLICT DO UPDATE SET count = count + excluded.count");
+                     " ON CONFLICT DO UPDATE SET count = min(count, 9223372036854775807 -"
+                     " excluded.count) + excluded.count");
     for (uint32_t i = 0; i < t.used.count; i++)
         if (sql_run(s, "ttttti", t.day, t.key, t.model, t.provider, str_of(t.used.classes[i].unit),
                     t.used.classes[i].count) < 0)

@@ -79,13 +79,17 @@ int stream_join(stream_held *h, arena *a)
     return 0;
 }
 
+/* What a peer counts is never below zero, nor so much that sums of some could overflow. */
+#define COUNT_MOST (INT64_C(1) << 50)
+
 int stream_count(stream_tally *t, const tp_event *e)
 {
     if (t->terminal != STREAM_OPEN)
         return TP_E_UPSTREAM;
     switch (e->kind) {
     case TP_EV_USAGE:
-        usage_set(&t->step, e->name, e->number); /* a class too many is not counted: bounded */
+        /* a class too many is not counted: bounded */
+        usage_set(&t->step, e->name, TP_MIN(TP_MAX(e->number, 0), COUNT_MOST));
         break;
     case TP_EV_FINISH:
         if (e->choice == 0)

@@ -34,7 +34,8 @@ typedef struct stream_tally {
     int32_t finish;        /* TP_FINISH_ of choice 0; 0: none */
     int32_t terminal;      /* STREAM_ */
 } stream_tally;
-/* Takes one event into the tally; TP_E_UPSTREAM for an event after the terminal one. */
+/* Takes one event into the tally; TP_E_UPSTREAM for an event after the terminal one. A count below
+ * 0 is 0, one beyond 2^50 is 2^50. */
 int stream_count(stream_tally *t, const tp_event *e);
 /* The step is over: its totals join the others. */
 void stream_step(stream_tally *t);

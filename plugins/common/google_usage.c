@@ -1,7 +1,19 @@
 /* usageMetadata as disjoint units. */
 #include "google_reply_int.h"
 
+#define COUNT_MOST (INT64_C(1) << 50) /* so that sums cannot overflow */
+
 enum { PROMPT, CACHE_READ, AUDIO_PROMPT, COMPLETION, REASONING, AUDIO_COMPLETION };
+
+static int64_t at_most(int64_t v, int64_t most)
+{
+    return v < most ? v : most;
+}
+
+static int64_t count_of(const google_frame *f, uint32_t t)
+{
+    return at_most(span_count(f->d, t), COUNT_MOST);
+}
 
 /* Tokens of sound in a list of {"modality", "tokenCount"}. */
 static int64_t sound_in(const google_frame *f, uint32_t list)
@@ -12,7 +24,8 @@ static int64_t sound_in(const google_frame *f, uint32_t list)
     for (uint32_t t = list + 1; t < f->d->tokens[list].next; t = f->d->tokens[t].next) {
         uint32_t word = span_find(f->o.h, f->d, t, SPAN("modality"));
         if (span_kind(f->d, word) == TP_STRING && span_is(span_inner(f->d, word), "AUDIO"))
-            sum += span_count(f->d, span_find(f->o.h, f->d, t, SPAN("tokenCount")));
+            sum = at_most(sum + count_of(f, span_find(f->o.h, f->d, t, SPAN("tokenCount"))),
+                          COUNT_MOST);
     }
     return sum;
 }
@@ -28,15 +41,15 @@ static void read_count(const google_frame *f, tp_str k, uint32_t t, counts *n)
     switch (k.len) {
     case 15:
         if (span_is(k, "totalTokenCount"))
-            n->total = span_count(f->d, t), n->any = 1;
+            n->total = count_of(f, t), n->any = 1;
         break;
     case 16:
         if (span_is(k, "promptTokenCount"))
-            n->prompt = span_count(f->d, t), n->any = 1;
+            n->prompt = count_of(f, t), n->any = 1;
         break;
     case 18:
         if (span_is(k, "thoughtsTokenCount"))
-            n->thoughts = span_count(f->d, t), n->any = 1;
+            n->thoughts = count_of(f, t), n->any = 1;
         else if (span_is(k, "cacheTokensDetails"))
             n->cached_sound = sound_in(f, t);
         break;
@@ -46,24 +59,19 @@ static void read_count(const google_frame *f, tp_str k, uint32_t t, counts *n)
         break;
     case 20:
         if (span_is(k, "candidatesTokenCount"))
-            n->candidates = span_count(f->d, t), n->any = 1;
+            n->candidates = count_of(f, t), n->any = 1;
         break;
     case 23:
         if (span_is(k, "cachedContentTokenCount"))
-            n->cached = span_count(f->d, t);
+            n->cached = count_of(f, t);
         else if (span_is(k, "toolUsePromptTokenCount"))
-            n->tools = span_count(f->d, t);
+            n->tools = count_of(f, t);
         else if (span_is(k, "candidatesTokensDetails"))
             n->candidates_sound = sound_in(f, t);
         break;
     default:
         break;
     }
-}
-
-static int64_t at_most(int64_t v, int64_t most)
-{
-    return v < most ? v : most;
 }
 
 /* The total tells where thoughts are counted: beside the candidates, among them, or nowhere else. */

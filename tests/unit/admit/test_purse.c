@@ -91,6 +91,33 @@ static void postpaid(void **state)
     af_close(&f);
 }
 
+/* An upstream that reports the largest number there is, again and again: what a postpaid team owes
+ * ends somewhere, and all figures stay what they are the sum of. */
+static void no_team_owes_without_end(void **state)
+{
+    const int64_t most = INT64_C(4000000000000000000);
+    (void)state;
+    af f;
+    af_key k;
+    begin(&f, &k, CONF_POSTPAID, 100);
+    enter(&f, &k);
+    book_team *t = f.who.team;
+    assert_int_equal(admit_hold(&f.who, 10, 0, f.now, &f.e), 0);
+    assert_int_equal(admit_settle(&f.who, INT64_MAX, 0, f.now), most + 100);
+    assert_credits(t, -most, most + 100, 0);
+    assert_int_equal(admit_hold(&f.who, 1, 0, f.now, &f.e), -1); /* nor is more held */
+    assert_int_equal(f.e.status, 402);
+    assert_int_equal(admit_hold(&f.who, 0, 0, f.now, &f.e), 0);
+    assert_int_equal(admit_settle(&f.who, INT64_MAX, 0, f.now), 0);
+    assert_credits(t, -most, most + 100, 0);
+    book_credit(t, 30);
+    assert_int_equal(admit_hold(&f.who, INT64_MAX, 0, f.now, &f.e), -1);
+    assert_int_equal(admit_hold(&f.who, 20, 0, f.now, &f.e), 0);
+    assert_int_equal(admit_settle(&f.who, 25, 0, f.now), 25);
+    assert_credits(t, 5 - most, most + 125, 0);
+    af_close(&f);
+}
+
 static void who_goes_gets_the_hold_back(void **state)
 {
     (void)state;
@@ -287,6 +314,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(prepaid),
         cmocka_unit_test(postpaid),
+        cmocka_unit_test(no_team_owes_without_end),
         cmocka_unit_test(who_goes_gets_the_hold_back),
         cmocka_unit_test(tokens_a_minute),
         cmocka_unit_test(spending_limits),

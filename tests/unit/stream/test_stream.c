@@ -148,6 +148,28 @@ static void test_usage_of_steps(void **state)
     assert_int_equal(usage_get(&t.used, STR("prompt")), 2);
 }
 
+/* Whatever a provider makes of what its upstream says: counts are not negative, and their sums over
+ * steps and classes end. */
+static void test_counts_of_any_size(void **state)
+{
+    (void)state;
+    const int64_t most = INT64_C(1) << 50;
+    stream_tally t = {0};
+    count_usage(&t, "prompt", -5);
+    count_usage(&t, "completion", INT64_MAX);
+    count_usage(&t, "reasoning", INT64_MIN);
+    count_usage(&t, "cache_read", most);
+    for (int step = 0; step < 2; step++) {
+        stream_step(&t);
+        count_usage(&t, "completion", INT64_MAX);
+    }
+    stream_step(&t);
+    assert_int_equal(usage_get(&t.used, STR("prompt")), 0);
+    assert_int_equal(usage_get(&t.used, STR("reasoning")), 0);
+    assert_int_equal(usage_get(&t.used, STR("cache_read")), most);
+    assert_int_equal(usage_get(&t.used, STR("completion")), 3 * most);
+}
+
 static void test_terminal(void **state)
 {
     (void)state;
@@ -190,7 +212,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_join_neighbours),      cmocka_unit_test(test_keep_after_join),
         cmocka_unit_test(test_all_strings_are_kept), cmocka_unit_test(test_memory_is_bounded),
-        cmocka_unit_test(test_usage_of_steps),       cmocka_unit_test(test_terminal),
+        cmocka_unit_test(test_usage_of_steps),       cmocka_unit_test(test_counts_of_any_size),
+        cmocka_unit_test(test_terminal),
         cmocka_unit_test(test_what_is_an_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
