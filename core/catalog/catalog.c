@@ -15,15 +15,46 @@ int64_t catalog_price(const conf_price *prices, uint32_t count, tp_str unit)
 
 int64_t catalog_price_or(const conf_price *prices, uint32_t count, tp_str unit)
 {
-    int64_t own = catalog_price(prices, count, unit);
-    if (own >= 0)
-        return own;
-    if (str_eq(unit, STR("cache_read")) || str_eq(unit, STR("cache_write")) ||
-        str_eq(unit, STR("billed_prompt")))
-        return catalog_price(prices, count, STR("prompt"));
-    if (str_eq(unit, STR("reasoning")) || str_eq(unit, STR("billed_completion")))
-        return catalog_price(prices, count, STR("completion"));
-    return -1;
+    int64_t price = -1;
+    for (; price < 0 && unit.len; unit = conf_unit_kind(unit))
+        price = catalog_price(prices, count, unit);
+    return price;
+}
+
+/* The entry with the largest threshold that is exceeded; a plain one exceeds 0. */
+static int64_t highest(const conf_price *prices, uint32_t count, tp_str unit, int64_t tokens)
+{
+    int64_t price = -1, most = -1;
+    for (uint32_t i = 0; i < count; i++) {
+        int64_t above;
+        tp_str plain = conf_unit_plain(prices[i].unit, &above);
+        if (prices[i].nano_per_million < 0 || above <= most || (above && tokens <= above) ||
+            !str_eq(plain, unit))
+            continue;
+        most = above;
+        price = prices[i].nano_per_million;
+    }
+    return price;
+}
+
+int64_t catalog_price_at(const conf_price *prices, uint32_t count, tp_str unit,
+                         int64_t prompt_tokens)
+{
+    int64_t price = -1;
+    for (; price < 0 && unit.len; unit = conf_unit_kind(unit))
+        price = highest(prices, count, unit, prompt_tokens);
+    return price;
+}
+
+uint32_t catalog_price_tiers(const conf_price *prices, uint32_t count)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        int64_t above;
+        (void)conf_unit_plain(prices[i].unit, &above);
+        n += above != 0;
+    }
+    return n;
 }
 
 size_t catalog_price_print(char out[40], int64_t nano_per_million)

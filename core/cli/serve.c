@@ -157,12 +157,9 @@ static int64_t tokens_of(const usage *u)
                                         "cache_read", "cache_write", "audio_prompt",
                                         "audio_completion"};
     int64_t sum = 0;
-    for (uint32_t i = 0; i < u->count; i++)
-        for (size_t k = 0; k < TP_COUNT(units); k++)
-            if (strcmp(u->classes[i].unit, units[k]) == 0) {
-                sum += u->classes[i].count;
-                break;
-            }
+    for (size_t k = 0; k < TP_COUNT(units); k++)
+        if (__builtin_add_overflow(sum, usage_all(u, str_of(units[k])), &sum))
+            return INT64_MAX;
     return sum;
 }
 

@@ -87,11 +87,21 @@ enum {
 };
 /* in snippets: "tools", "vision", "audio", "documents", "json_schema", "reasoning", "streaming" */
 
+/* A unit's name: UNIT[:VARIANT][@THRESHOLD]. "prompt", "images:1024x1024", "cache_write:1h";
+ * "prompt@200000" is the price of a prompt token of a request whose prompt is longer than that. How
+ * a price is found: catalog/catalog.h. */
 typedef struct conf_price { /* one unit's price: nano-dollars a million units, exact; -1: none */
     tp_str unit;            /* "prompt", "completion", "cache_read", "cache_write", "reasoning",
                                "request", "image"...; in snippets: decimal strings, US dollars a unit */
     int64_t nano_per_million;
 } conf_price;
+#define CONF_PRICE_ABOVE_MAX 999999999 /* the largest threshold, tokens */
+/* The unit without its threshold, which goes to *above; 0: it has none. [any] */
+tp_str conf_unit_plain(tp_str unit, int64_t *above);
+/* What a unit without a price of its own is priced as: a variant as its plain unit, cache_read,
+ * cache_write and billed_prompt as prompt, reasoning and billed_completion as completion; empty: as
+ * nothing. For units without a threshold. [any] */
+tp_str conf_unit_kind(tp_str unit);
 
 typedef struct conf_deployment {
     tp_str provider, model; /* model: the upstream's own id */

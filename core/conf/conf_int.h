@@ -212,12 +212,14 @@ int conf_string(conf_loader *l, conf_node n, const conf_path *path, const char *
 /* lines: it may be of several lines. */
 int conf_secret_parse(conf_loader *l, conf_node n, const conf_path *path, int lines,
                       conf_secret *out);
-int conf_price_parse(tp_str text, int64_t *out); /* 0; -1 form, -2 too fine, -3 too large */
-int conf_field_prices(conf_loader *, conf_node, const conf_path *, const conf_field *, void *);
 int conf_field_headers(conf_loader *, conf_node, const conf_path *, const conf_field *, void *);
 int conf_field_listen(conf_loader *, conf_node, const conf_path *, const conf_field *, void *);
 int conf_field_status(conf_loader *, conf_node, const conf_path *, const conf_field *, void *);
 const char *conf_getenv(const conf_loader *l, const char *name); /* NULL when unset or empty */
+
+/* price.c */
+int conf_price_parse(tp_str text, int64_t *out); /* 0; -1 form, -2 too fine, -3 too large */
+int conf_field_prices(conf_loader *, conf_node, const conf_path *, const conf_field *, void *);
 
 /* credential.c */
 /* p->credential, where one is written, becomes p->api_key. */

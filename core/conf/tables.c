@@ -10,7 +10,8 @@
 #define NAME_EXPECT "a name of letters, digits, '.', '_' and '-'"
 #define PATH_PATTERN "^(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+$"
 #define PRICE_SCHEMA \
-    "\"type\":\"object\",\"propertyNames\":{\"pattern\":\"^[a-z][a-z0-9_]*(:[A-Za-z0-9_.:-]+)?$\"}," \
+    "\"type\":\"object\",\"propertyNames\":{\"pattern\":" \
+    "\"^[a-z][a-z0-9_]*(:[A-Za-z0-9_.:-]+)?(@[1-9][0-9]{0,8})?$\"}," \
     "\"additionalProperties\":{\"type\":\"string\",\"pattern\":\"^[0-9]+(\\\\.[0-9]+)?$\"}"
 #define TABLE(id, fields_, T, place_) \
     {.name = id, .fields = fields_, .count = TP_COUNT(fields_), .size = sizeof(T), \
@@ -32,7 +33,8 @@
 
 const char *const conf_price_units[] = {"prompt",  "completion", "cache_read", "cache_write",
                                         "reasoning", "request",  "image",      "images",
-                                        "audio",   "seconds",    "characters", NULL};
+                                        "audio",   "seconds",    "characters",
+                                        "audio_prompt", "audio_completion", NULL};
 
 /* ---- server, store, log, routing */
 static const conf_field server_fields[] = {

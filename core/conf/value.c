@@ -1,4 +1,4 @@
-/* Values that no general type covers: secrets, prices, headers, listeners. */
+/* Values that no general type covers: secrets, headers, listeners. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -157,106 +157,6 @@ int conf_secret_parse(conf_loader *l, conf_node n, const conf_path *path, int li
                            conf_path_text(path).s);
     }
     return rc ? rc : check_secret(l, n, path, lines, out);
-}
-
-/* ---- Prices. */
-int conf_price_parse(tp_str s, int64_t *out)
-{
-    enum { DECIMALS = 15 }; /* 9 of a nano-dollar, 6 of a million units */
-    int64_t v = 0;
-    size_t dot = str_find(s, '.'), decimals = 0;
-    if (dot == 0 || dot + 1 == s.len)
-        return -1;
-    for (size_t i = 0; i < s.len; i++) {
-        if (i == dot)
-            continue;
-        if (s.ptr[i] < '0' || s.ptr[i] > '9')
-            return -1;
-    }
-    for (size_t i = 0; i < s.len; i++) {
-        if (i == dot)
-            continue;
-        if (i > dot && ++decimals > DECIMALS) {
-            if (s.ptr[i] != '0')
-                return -2;
-        } else if (__builtin_mul_overflow(v, 10, &v) ||
-                   __builtin_add_overflow(v, s.ptr[i] - '0', &v)) {
-            return -3;
-        }
-    }
-    for (; decimals < DECIMALS; decimals++)
-        if (__builtin_mul_overflow(v, 10, &v))
-            return -3;
-    *out = v;
-    return 0;
-}
-
-static int price(conf_loader *l, conf_node n, const conf_path *path, conf_price *out)
-{
-    static const char expect[] = "a price in US dollars a unit as a decimal string, "
-                                 "such as \"0.00000059\"";
-    tp_str s;
-    int rc = conf_string(l, n, path, expect, &s);
-    if (rc)
-        return rc;
-    rc = conf_price_parse(s, &out->nano_per_million);
-    if (rc == -2)
-        return conf_fail(l, n, "%s: expected %s; %s has more than 15 decimals",
-                         conf_path_text(path).s, expect, conf_found(n).s);
-    if (rc == -3)
-        return conf_fail(l, n, "%s: expected %s; %s is too large: at most 9223 dollars a unit",
-                         conf_path_text(path).s, expect, conf_found(n).s);
-    if (rc)
-        return conf_fail(l, n, "%s: expected %s, found %s", conf_path_text(path).s, expect,
-                         conf_found(n).s);
-    return 0;
-}
-
-/* Units are an open set (a plugin may count what it likes), but a slip would make tokens free. */
-static void check_unit(conf_loader *l, conf_node key, const conf_path *path, tp_str unit)
-{
-    conf_guess g = conf_guess_begin(unit);
-    for (const char *const *u = conf_price_units; *u; u++)
-        conf_guess_offer(&g, str_of(*u));
-    g.known_len = 0;
-    if (g.distance > 0 && str_find(unit, ':') == unit.len && conf_guess_text(&g, "").s[0])
-        conf_notice(l, "%s: %s: '%.*s' is not one of the well-known units%s",
-                    conf_where(conf_place_of(key)).s, conf_path_text(path).s, STR_ARG(unit),
-                    conf_guess_text(&g, "").s);
-}
-
-int conf_field_prices(conf_loader *l, conf_node n, const conf_path *path, const conf_field *f,
-                      void *item)
-{
-    static const char pattern[] = "^[a-z][a-z0-9_]*(:[A-Za-z0-9_.:-]+)?$";
-    const tp_doc *d = &n.s->doc;
-    uint32_t count = 0;
-    if (json_kind(d, n.t) != TP_OBJECT)
-        return conf_fail(l, n,
-                         "%s: expected an object of prices, such as {\"prompt\": "
-                         "\"0.00000059\"}, found %s",
-                         conf_path_text(path).s, conf_found(n).s);
-    for (uint32_t k = n.t + 1; k < d->tokens[n.t].next; k = d->tokens[k + 1].next)
-        count++;
-    conf_price *list = conf_mem(l, count * sizeof(*list)), *p = list;
-    for (uint32_t k = n.t + 1; k < d->tokens[n.t].next; k = d->tokens[k + 1].next, p++) {
-        int rc = conf_string(l, conf_child(n, k), path, "a unit", &p->unit);
-        if (rc)
-            return rc;
-        if (!conf_match(l, pattern, p->unit))
-            return conf_fail(l, conf_child(n, k),
-                             "%s: expected a unit such as \"prompt\" or "
-                             "\"images:1024x1024\", found %s",
-                             conf_path_text(path).s, conf_found(conf_child(n, k)).s);
-        check_unit(l, conf_child(n, k), path, p->unit);
-        conf_path below = {.up = path, .name = p->unit};
-        rc = price(l, conf_child(n, k + 1), &below, p);
-        if (rc)
-            return rc;
-    }
-    *(conf_price **)(void *)((char *)item + f->at) = list;
-    *(uint32_t *)(void *)((char *)item + f->count_at) = count;
-    return 0;
 }
 
 /* ---- Headers. */

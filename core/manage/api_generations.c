@@ -31,7 +31,7 @@ static tp_str finish_name(int32_t finish)
 static int64_t prompt_tokens(const usage *u)
 {
     return usage_get(u, STR("prompt")) + usage_get(u, STR("cache_read")) +
-           usage_get(u, STR("cache_write")) + usage_get(u, STR("audio_prompt"));
+           usage_all(u, STR("cache_write")) + usage_get(u, STR("audio_prompt"));
 }
 
 static int64_t completion_tokens(const usage *u)

@@ -1,5 +1,7 @@
 #include "model/usage.h"
 
+#include <string.h>
+
 #include "base/str.h"
 
 /* A unit's name as it is stored: cut, and zeros behind it. Names are compared as words. */
@@ -66,6 +68,23 @@ int64_t usage_get(const usage *u, tp_str unit_name)
     unit name = unit_make(unit_name);
     const usage_class *c = class_find(u, &name);
     return c ? c->count : 0;
+}
+
+tp_str usage_plain(const usage_class *c)
+{
+    return str_make(c->unit, strcspn(c->unit, ":"));
+}
+
+int64_t usage_all(const usage *u, tp_str unit_name)
+{
+    int64_t sum = 0;
+    for (uint32_t i = 0; i < u->count; i++) {
+        const usage_class *c = &u->classes[i];
+        if (c->count > 0 && str_eq(usage_plain(c), unit_name) &&
+            __builtin_add_overflow(sum, c->count, &sum))
+            sum = INT64_MAX;
+    }
+    return sum;
 }
 
 void usage_add(usage *u, const usage *more)

@@ -16,6 +16,11 @@ typedef struct usage { /* 0 classes: nothing known */
  * 23 bytes, here and when it is looked up. All functions here: [any], no allocation. */
 int usage_set(usage *u, tp_str unit, int64_t count);
 int64_t usage_get(const usage *u, tp_str unit); /* 0 when absent */
+/* Of a unit and all its variants ("cache_write" and "cache_write:1h") together; counts below 0 are
+ * passed over, and the sum stops at INT64_MAX. */
+int64_t usage_all(const usage *u, tp_str unit);
+/* The name of a class without its variant, borrowed: "images" of "images:1024x1024". */
+tp_str usage_plain(const usage_class *c);
 void usage_add(usage *u, const usage *more);    /* class by class; sums stop at INT64_MAX */
 
 /* Money: nano-dollars. count units at nano_per_million, rounded half up to a nano-dollar; saturates

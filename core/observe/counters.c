@@ -63,7 +63,8 @@ void counters_finished(counters *c, const settle_record *r)
         counters_add(&c->outcome[r->outcome], 1);
     for (uint32_t i = 0; i < r->used.count; i++) {
         uint32_t u = 0;
-        while (u < COUNTERS_UNITS - 1 && strcmp(unit_names[u], r->used.classes[i].unit) != 0)
+        tp_str plain = usage_plain(&r->used.classes[i]); /* cache_write:1h is cache_write too */
+        while (u < COUNTERS_UNITS - 1 && !str_eq(str_of(unit_names[u]), plain))
             u++;
         counters_add(&c->units[u], r->used.classes[i].count);
     }

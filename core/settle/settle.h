@@ -36,7 +36,10 @@ enum { SETTLE_BYOK = 1,      /* on the customer's own provider key */
                                 said it */
        SETTLE_UNKEPT = 4     /* for the ledger alone: no record of the generation is kept */ };
 /* Cost of a usage at a deployment's prices, in nano-dollars, rounded once; a class without a price
- * of its own takes: cache_read, cache_write -> prompt; reasoning -> completion; others -> 0.
+ * of its own takes: cache_write:1h -> cache_write; cache_read, cache_write -> prompt; reasoning ->
+ * completion; others -> 0. Where prices have thresholds, those that the whole prompt exceeds count
+ * (prompt, cache_read, cache_write, audio_prompt; billed_prompt where nothing else is said); see
+ * catalog/catalog.h.
  * Where the usage says billed_prompt, that is charged at the price of prompt, and prompt, cache_read
  * and cache_write are only counted; billed_completion likewise for completion and reasoning. A
  * price a "request" is charged once where any usage is known, unless the usage counts requests
@@ -50,9 +53,10 @@ void settle_estimate(usage *u, int64_t prompt_tokens, int64_t relayed_bytes);
 /* Does the usage name any count of output above 0? (then no output is estimated) */
 int settle_known(const usage *u);
 /* The most this operation may cost there (hold), nano-dollars: the prompt at the dearest input
- * price (cached writes may cost more; sound, where the request has or asks for any), the output cap
- * at the dearest output price for each choice, one request, and what parse announced of other
- * units. A prompt that nobody estimated counts a token a byte of the body, up to the context
+ * price (cached writes may cost more, and those kept for longer where the request asks for that;
+ * sound, where the request has or asks for any), the output cap at the dearest output price for
+ * each choice, one request, and what parse announced of other units; each at the dearest threshold
+ * that such a prompt may exceed. A prompt that nobody estimated counts a token a byte of the body, up to the context
  * length; an output without any cap SETTLE_OUTPUT_UNKNOWN. */
 #define SETTLE_OUTPUT_UNKNOWN 16384
 /* The most tokens it may take there, by the same rules, each choice's output counted. */

@@ -26,6 +26,7 @@ static world_deployment deployment(const world_provider *p, const conf_model *m,
         .quality = t.quality,
         .prices = t.prices,
         .price_count = t.price_count,
+        .price_tiers = catalog_price_tiers(t.prices, t.price_count),
     };
     catalog_price_version(made.price_version, t.prices, t.price_count);
     return made;

@@ -28,7 +28,7 @@ typedef struct world_deployment {
     uint64_t capabilities;
     int32_t quality, reserved;
     const conf_price *prices;
-    uint32_t price_count, reserved2;
+    uint32_t price_count, price_tiers; /* tiers: how many of them have a threshold */
     char price_version[20];      /* "p-" and 16 hex digits of a hash of the prices; empty: no price */
 } world_deployment;
 

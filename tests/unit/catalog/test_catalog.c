@@ -27,6 +27,66 @@ static void prices_are_found_or_stood_in_for(void **state)
     assert_int_equal(catalog_price_or(NULL, 0, STR("reasoning")), -1);
 }
 
+static void units_have_variants_and_thresholds(void **state)
+{
+    static const struct {
+        const char *unit, *plain;
+        int64_t above;
+    } names[] = {{"prompt", "prompt", 0},
+                 {"prompt@200000", "prompt", 200000},
+                 {"cache_write:1h@1", "cache_write:1h", 1},
+                 {"images:1024x1024@999999999", "images:1024x1024", 999999999},
+                 {"prompt@", "prompt@", 0},
+                 {"prompt@0", "prompt@0", 0},
+                 {"prompt@0200", "prompt@0200", 0},
+                 {"prompt@1000000000", "prompt@1000000000", 0},
+                 {"prompt@200k", "prompt@200k", 0},
+                 {"prompt200", "prompt200", 0},
+                 {"@5", "@5", 0},
+                 {"", "", 0}};
+    (void)state;
+    for (size_t i = 0; i < TP_COUNT(names); i++) {
+        int64_t above = -1;
+        assert_true(str_eq(conf_unit_plain(str_of(names[i].unit), &above), str_of(names[i].plain)));
+        assert_int_equal(above, names[i].above);
+    }
+    assert_true(str_eq(conf_unit_kind(STR("cache_write:1h")), STR("cache_write")));
+    assert_true(str_eq(conf_unit_kind(STR("cache_write")), STR("prompt")));
+    assert_true(str_eq(conf_unit_kind(STR("billed_completion")), STR("completion")));
+    assert_int_equal(conf_unit_kind(STR("prompt")).len, 0);
+}
+
+static void long_prompts_have_prices_of_their_own(void **state)
+{
+    static const conf_price list[] = {
+        {{"prompt@256000", 13}, 40}, {{"prompt", 6}, 10},      {{"completion", 10}, 50},
+        {{"prompt@128000", 13}, 20}, {{"cache_write", 11}, 12}, {{"cache_write@128000", 18}, 24},
+        {{"completion@256000", 17}, -1}};
+    const uint32_t n = TP_COUNT(list);
+    (void)state;
+    assert_int_equal(catalog_price_tiers(prices, COUNT), 0);
+    assert_int_equal(catalog_price_tiers(list, n), 4);
+    assert_int_equal(catalog_price_at(list, n, STR("prompt"), 128000), 10);
+    assert_int_equal(catalog_price_at(list, n, STR("prompt"), 128001), 20);
+    assert_int_equal(catalog_price_at(list, n, STR("prompt"), 256000), 20);
+    assert_int_equal(catalog_price_at(list, n, STR("prompt"), 256001), 40);
+    assert_int_equal(catalog_price_at(list, n, STR("prompt"), INT64_MAX), 40);
+    /* Its own lower threshold, its plain price, its kind's: in this order. */
+    assert_int_equal(catalog_price_at(list, n, STR("cache_write"), 256001), 24);
+    assert_int_equal(catalog_price_at(list, n, STR("cache_write:1h"), 256001), 24);
+    assert_int_equal(catalog_price_at(list, n, STR("cache_write:1h"), 5), 12);
+    assert_int_equal(catalog_price_at(list, n, STR("cache_read"), 256001), 40);
+    assert_int_equal(catalog_price_at(list, n, STR("reasoning"), 256001), 50);
+    assert_int_equal(catalog_price_at(list, n, STR("seconds"), 256001), -1);
+    assert_int_equal(catalog_price_at(NULL, 0, STR("prompt"), 5), -1);
+    /* Without a threshold it is the same as the plain look-up. */
+    static const char *const units[] = {"prompt", "cache_read", "cache_write:1h", "reasoning",
+                                        "images:x"};
+    for (size_t i = 0; i < TP_COUNT(units); i++)
+        assert_int_equal(catalog_price_at(prices, COUNT, str_of(units[i]), 1000000),
+                         catalog_price_or(prices, COUNT, str_of(units[i])));
+}
+
 static void prices_print_exactly(void **state)
 {
     static const struct {
@@ -75,6 +135,13 @@ static void versions_follow_the_figures(void **state)
     catalog_price_version(b, swapped, 2); /* the same figures under other units */
     assert_string_not_equal(a, b);
     catalog_price_version(b, two, 1);
+    assert_string_not_equal(a, b);
+    const conf_price plain = {{"prompt", 6}, 5}, above = {{"prompt@200000", 13}, 5},
+                     higher = {{"prompt@200001", 13}, 5}; /* a threshold is part of the price */
+    catalog_price_version(a, &plain, 1);
+    catalog_price_version(b, &above, 1);
+    assert_string_not_equal(a, b);
+    catalog_price_version(a, &higher, 1);
     assert_string_not_equal(a, b);
     catalog_price_version(a, NULL, 0);
     assert_string_equal(a, "");
@@ -132,6 +199,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(prices_are_found_or_stood_in_for),
+        cmocka_unit_test(units_have_variants_and_thresholds),
+        cmocka_unit_test(long_prompts_have_prices_of_their_own),
         cmocka_unit_test(prices_print_exactly),
         cmocka_unit_test(versions_follow_the_figures),
         cmocka_unit_test(a_deployment_overrides_its_model),

@@ -280,9 +280,35 @@ static void prices(void **state)
                    "unit",
                  PRICED("\"99999999999999999999999\""), NULL);
     assert_error(
-        "/c/a.json:1:93: models.m.deployments[0].price: expected a unit such as \"prompt\" "
-        "or \"images:1024x1024\", found the string \"a b\"",
+        "/c/a.json:1:93: models.m.deployments[0].price: expected a unit such as \"prompt\", "
+        "\"images:1024x1024\" or \"prompt@200000\", found the string \"a b\"",
         DEPLOY(", \"price\": {\"a b\": \"1\"}"), NULL);
+}
+
+static void price_thresholds(void **state)
+{
+    (void)state;
+#define ABOVE(x) DEPLOY(", \"price\": {\"prompt@" x "\": \"1\"}")
+#define T                                                                                          \
+    "/c/a.json:1:93: models.m.deployments[0].price: expected behind the '@' the number of prompt " \
+    "tokens above which the price counts, 1 to 999999999 without leading zeros, such as "          \
+    "\"prompt@200000\", found the string \"prompt@"
+    assert_error(T "200k\"; did you mean 'prompt@200000'?", ABOVE("200k"), NULL);
+    assert_error(T "1M\"; did you mean 'prompt@1000000'?", ABOVE("1M"), NULL);
+    assert_error(T "200_000\"; did you mean 'prompt@200000'?", ABOVE("200_000"), NULL);
+    assert_error(T "0200\"; did you mean 'prompt@200'?", ABOVE("0200"), NULL);
+    assert_error(T "0\"", ABOVE("0"), NULL);
+    assert_error(T "\"", ABOVE(""), NULL);
+    assert_error(T "-5\"", ABOVE("-5"), NULL);
+    assert_error(T "5@6\"", ABOVE("5@6"), NULL);
+    assert_error(T "1000000000\"", ABOVE("1000000000"), NULL);
+    assert_error(T "99999999999999999999999999\"", ABOVE("99999999999999999999999999"), NULL);
+    assert_error("/c/a.json:1:93: models.m.deployments[0].price: \"prompt@200000\" is the price "
+                 "above 200000 prompt tokens; expected a price up to there beside it, \"prompt\"",
+                 ABOVE("200000"), NULL);
+    assert_error("/c/a.json:1:108: models.m.deployments[0].price: \"reasoning@5\" is the price "
+                 "above 5 prompt tokens; expected a price up to there beside it, \"reasoning\"",
+                 DEPLOY(", \"price\": {\"prompt\": \"1\", \"reasoning@5\": \"1\"}"), NULL);
 }
 
 static void surfaces(void **state)
@@ -446,6 +472,7 @@ int main(void)
         cmocka_unit_test(syntax),       cmocka_unit_test(sections),  cmocka_unit_test(twice),
         cmocka_unit_test(types),        cmocka_unit_test(listeners), cmocka_unit_test(secrets),
         cmocka_unit_test(socket_paths), cmocka_unit_test(models),    cmocka_unit_test(prices),
+        cmocka_unit_test(price_thresholds),
         cmocka_unit_test(surfaces),     cmocka_unit_test(keys),      cmocka_unit_test(plugin_files),
         cmocka_unit_test(options),
     };

@@ -310,6 +310,18 @@ static void models_and_prices(void **state)
     assert_notices(c, "/c/a.json:1:84: models.m.price: 'promt' is not one of the well-known units; "
                       "did you mean 'prompt'?");
     conf_free(c);
+    /* Behind a slip in the unit stand its variant and threshold; a kind's price is enough below. */
+    c = fx_load(
+        "{\"providers\": {\"a\": {}}, \"strategies\": {\"ordered\": {}}, \"models\": {\"m\": {"
+        "\"price\": {\"prompt\": \"1\", \"cache_write:1h@200000\": \"3\", \"prompt@200000\": "
+        "\"2\", \"cache_wirte:1h\": \"2\"}, \"deployments\": [{\"provider\": \"a\"}]}}}",
+        NULL, NULL);
+    assert_notices(c, "/c/a.json:1:151: models.m.price: 'cache_wirte' is not one of the well-known "
+                      "units; did you mean 'cache_write'?");
+    assert_int_equal(c->models[0].price_count, 4);
+    assert_str(c->models[0].prices[1].unit, "cache_write:1h@200000");
+    assert_int_equal(c->models[0].prices[2].nano_per_million, 2000000000000000);
+    conf_free(c);
 }
 
 static void switched_off(void **state)

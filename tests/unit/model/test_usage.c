@@ -41,6 +41,22 @@ static void long_names_are_cut_and_found(void **state)
     assert_string_equal(u.classes[0].unit, "images:1024x1024:high-q");
 }
 
+static void variants_are_one_with_their_unit(void **state)
+{
+    usage u = {0};
+    (void)state;
+    usage_set(&u, STR("cache_write"), 3);
+    usage_set(&u, STR("cache_write:1h"), 4);
+    usage_set(&u, STR("cache_write_"), 100);
+    usage_set(&u, STR("cache_write:bad"), -100);
+    assert_int_equal(usage_all(&u, STR("cache_write")), 7);
+    assert_int_equal(usage_get(&u, STR("cache_write")), 3);
+    assert_int_equal(usage_all(&u, STR("prompt")), 0);
+    assert_true(str_eq(usage_plain(&u.classes[1]), STR("cache_write")));
+    usage_set(&u, STR("cache_write:1h"), INT64_MAX);
+    assert_int_equal(usage_all(&u, STR("cache_write")), INT64_MAX);
+}
+
 static void usages_add_up(void **state)
 {
     usage a = {0}, b = {0};
@@ -98,6 +114,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(classes_are_disjoint_and_bounded),
         cmocka_unit_test(long_names_are_cut_and_found),
+        cmocka_unit_test(variants_are_one_with_their_unit),
         cmocka_unit_test(usages_add_up),
         cmocka_unit_test(money_rounds_half_up_once),
         cmocka_unit_test(money_prints_as_plain_decimal),

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "base/str.h"
+#include "catalog/catalog.h"
 #include "settle/ledger.h"
 
 #define S(lit) {lit, sizeof(lit) - 1}
@@ -34,7 +35,26 @@ static const conf_price speaks[] = {{S("prompt"), N(2500)},
 /* 0.000001 in and out, 0.005 a request. */
 static const conf_price each[] = {
     {S("prompt"), N(1000)}, {S("completion"), N(1000)}, {S("request"), N(5000000)}};
+/* Above 200,000 tokens of prompt: twice the input, half as much again for the output. What is cached
+ * for an hour costs twice the prompt. */
+static const conf_price lengths[] = {
+    {S("prompt"), N(3000)},         {S("prompt@200000"), N(6000)},
+    {S("cache_read"), N(300)},      {S("cache_read@200000"), N(600)},
+    {S("cache_write"), N(3750)},    {S("cache_write@200000"), N(7500)},
+    {S("cache_write:1h"), N(6000)}, {S("cache_write:1h@200000"), N(12000)},
+    {S("completion"), N(15000)},    {S("completion@200000"), N(22500)}};
+/* Two thresholds, of which the output knows the second only and the cache the first; not in order. */
+static const conf_price steps[] = {{S("prompt@256000"), N(4000)},    {S("prompt"), N(1000)},
+                                   {S("completion"), N(5000)},       {S("prompt@128000"), N(2000)},
+                                   {S("cache_read"), N(100)},        {S("cache_read@128000"), N(200)},
+                                   {S("completion@256000"), N(10000)}};
+/* Sound has no threshold of its own, but it is part of the prompt. */
+static const conf_price hears[] = {{S("prompt"), N(1000)},
+                                   {S("prompt@100"), N(2000)},
+                                   {S("audio_prompt"), N(5000)},
+                                   {S("completion"), N(1000)}};
 #define AT(p) p, TP_COUNT(p)
+#define HOUR STR("{\"cache_control\":{\"type\":\"ephemeral\",\"ttl\":\"1h\"}}")
 
 typedef struct invoice {
     const char *name;
@@ -131,7 +151,97 @@ static const invoice invoices[] = {
 
     /* Nothing relayed, nothing said: nothing, the price a request included. */
     {"aborted with nothing done", AT(each), 1000, 1000, 1, 0, 0, {{{0}, 0}}, 0, 7000000, 0},
+
+    /* Held 150,000 x 3,750 = 562,500,000 + 1,000 x 15,000 = 15,000,000: nobody asked for an hour.
+     * Used 100,000 x 3,000 = 300,000,000 + 500 x 15,000 = 7,500,000. */
+    {"below the threshold", AT(lengths), 150000, 1000, 1, 0, 0,
+     {{S("prompt"), 100000}, {S("completion"), 500}}, -1, 577500000, 307500000},
+
+    /* 200,000 is not longer than 200,000. Held 200,000 x 3,750 = 750,000,000 + 15,000,000. Used
+     * 120,000 x 3,000 = 360,000,000; 80,000 x 300 = 24,000,000; 10 x 15,000 = 150,000. */
+    {"at the threshold", AT(lengths), 200000, 1000, 1, 0, 0,
+     {{S("prompt"), 120000}, {S("cache_read"), 80000}, {S("completion"), 10}}, -1, 765000000,
+     384150000},
+
+    /* A token more, and all of them cost more. Held 200,001 x 7,500 = 1,500,007,500
+     * + 1,000 x 22,500 = 22,500,000. Used 200,001 x 6,000 = 1,200,006,000 + 22,500,000. */
+    {"above the threshold", AT(lengths), 200001, 1000, 1, 0, 0,
+     {{S("prompt"), 200001}, {S("completion"), 1000}}, -1, 1522507500, 1222506000},
+
+    /* 250,000 together, none of the classes alone is above. Held 250,000 x 7,500 = 1,875,000,000
+     * + 22,500,000. Used 50,000 x 6,000 = 300,000,000; 190,000 x 600 = 114,000,000;
+     * 10,000 x 7,500 = 75,000,000; 400 x 22,500 = 9,000,000. */
+    {"long for what was cached", AT(lengths), 250000, 1000, 1, 0, 0,
+     {{S("prompt"), 50000}, {S("cache_read"), 190000}, {S("cache_write"), 10000},
+      {S("completion"), 400}}, -1, 1897500000, 498000000},
+
+    /* Held as before; but it was short after all: 180,000 x 3,000 = 540,000,000
+     * + 100 x 15,000 = 1,500,000. */
+    {"shorter than was feared", AT(lengths), 250000, 1000, 1, 0, 0,
+     {{S("prompt"), 180000}, {S("completion"), 100}}, -1, 1897500000, 541500000},
+
+    /* Broken off with nothing said: 250,000 x 6,000 = 1,500,000,000; 4,000 bytes are 1,000 tokens:
+     * 1,000 x 22,500 = 22,500,000. */
+    {"aborted, estimated, long", AT(lengths), 250000, 1000, 1, 0, 0, {{{0}, 0}}, 4000, 1897500000,
+     1522500000},
+
+    /* Held 1,200 x 6,000 = 7,200,000 (asked to be kept for an hour) + 100 x 15,000 = 1,500,000.
+     * Used 100 x 3,000 = 300,000; 500 x 3,750 = 1,875,000; 600 x 6,000 = 3,600,000;
+     * 100 x 15,000 = 1,500,000. */
+    {"written for an hour, and for five minutes", AT(lengths), 1200, 100, 1, 0, 0,
+     {{S("prompt"), 100}, {S("cache_write"), 500}, {S("cache_write:1h"), 600},
+      {S("completion"), 100}}, -1, 8700000, 7275000},
+
+    /* Held 250,000 x 12,000 = 3,000,000,000 + 1,000 x 22,500 = 22,500,000. Used
+     * 10,000 x 6,000 = 60,000,000; 40,000 x 7,500 = 300,000,000; 200,000 x 12,000 = 2,400,000,000;
+     * 100 x 22,500 = 2,250,000. */
+    {"written for an hour, long", AT(lengths), 250000, 1000, 1, 0, 0,
+     {{S("prompt"), 10000}, {S("cache_write"), 40000}, {S("cache_write:1h"), 200000},
+      {S("completion"), 100}}, -1, 3022500000, 2762250000},
+
+    /* No price for an hour: as what is written. 100 x 3,000 = 300,000; 1,000 x 3,750 = 3,750,000;
+     * 10 x 15,000 = 150,000. */
+    {"an hour without a price of its own", AT(cached), 1200, 100, 1, 0, 0,
+     {{S("prompt"), 100}, {S("cache_write:1h"), 1000}, {S("completion"), 10}}, -1, 6000000, 4200000},
+
+    /* 128,001 together. Held 200,000 x 2,000 = 400,000,000 + 1,000 x 5,000 = 5,000,000. Used
+     * 128,000 x 2,000 = 256,000,000; 1 x 200; (300 + 200) x 5,000 = 2,500,000. */
+    {"between two thresholds", AT(steps), 200000, 1000, 1, 0, 0,
+     {{S("prompt"), 128000}, {S("cache_read"), 1}, {S("completion"), 300}, {S("reasoning"), 200}},
+     -1, 405000000, 258500200},
+
+    /* 300,000 together. Held 300,000 x 4,000 = 1,200,000,000 + 1,000 x 10,000 = 10,000,000. Used
+     * 200,000 x 4,000 = 800,000,000; 100,000 x 200 = 20,000,000 (the cache has no second price);
+     * (100 + 900) x 10,000 = 10,000,000. */
+    {"above two thresholds", AT(steps), 300000, 1000, 1, 0, 0,
+     {{S("prompt"), 200000}, {S("cache_read"), 100000}, {S("completion"), 100},
+      {S("reasoning"), 900}}, -1, 1210000000, 830000000},
+
+    /* What is counted is how long it was (130,000), what is billed is charged. Held
+     * 130,000 x 2,000 = 260,000,000 + 100 x 5,000 = 500,000. Used 127,000 x 2,000 = 254,000,000
+     * + 90 x 5,000 = 450,000. */
+    {"billed apart, long by its count", AT(steps), 130000, 100, 1, 0, 0,
+     {{S("prompt"), 130000}, {S("billed_prompt"), 127000}, {S("completion"), 100},
+      {S("billed_completion"), 90}}, -1, 260500000, 254450000},
+
+    /* Nothing is said but what is billed: 129,000 x 2,000 = 258,000,000 + 100 x 5,000 = 500,000. */
+    {"billed apart, and nothing else said", AT(steps), 130000, 100, 1, 0, 0,
+     {{S("billed_prompt"), 129000}, {S("completion"), 100}}, -1, 260500000, 258500000},
+
+    /* 101 together. Held 101 x 5,000 = 505,000 + 10 x 1,000. Used 60 x 2,000 = 120,000;
+     * 41 x 5,000 = 205,000; 4 x 1,000 = 4,000. */
+    {"long for its sound", AT(hears), 101, 10, 1, TP_NEED_AUDIO, 0,
+     {{S("prompt"), 60}, {S("audio_prompt"), 41}, {S("completion"), 4}}, -1, 515000, 329000},
 };
+
+/* Nothing is kept for an hour unless the request says so. */
+static int asked_for_an_hour(const invoice *v)
+{
+    int asked = 0;
+    for (size_t i = 0; i < TP_COUNT(v->said); i++)
+        asked |= str_eq(v->said[i].unit, STR("cache_write:1h"));
+    return asked;
+}
 
 static int64_t held(const invoice *v)
 {
@@ -141,19 +251,24 @@ static int64_t held(const invoice *v)
                       .number = v->images};
     world_deployment d = {.prices = v->prices,
                           .price_count = (uint32_t)v->price_count,
+                          .price_tiers = catalog_price_tiers(v->prices, (uint32_t)v->price_count),
                           .context_length = -1,
                           .max_output_tokens = -1};
     tp_operation op = {.prompt_tokens = v->prompt,
                        .max_output_tokens = v->most,
                        .choices = v->choices,
                        .needs = v->needs,
+                       .body = {.text = asked_for_an_hour(v) ? HOUR : STR_NONE},
                        .prompt = {&event, v->images ? 1 : 0, sizeof(event)}};
     return settle_hold(&d, &op);
 }
 
 static int64_t cost(const invoice *v)
 {
-    world_deployment d = {.prices = v->prices, .price_count = (uint32_t)v->price_count};
+    world_deployment d = {
+        .prices = v->prices,
+        .price_count = (uint32_t)v->price_count,
+        .price_tiers = catalog_price_tiers(v->prices, (uint32_t)v->price_count)};
     usage u = {0};
     for (size_t i = 0; i < TP_COUNT(v->said) && v->said[i].unit.len; i++)
         assert_int_equal(usage_set(&u, v->said[i].unit, v->said[i].count), 0);
@@ -232,6 +347,22 @@ static void own_provider_key_with_a_fee(void **state)
     entered(0, 0); /* without a fee nothing is held and nothing charged */
 }
 
+/* What was saved is the same usage at the baseline's prices, its own thresholds counted: on `plain`
+ * 250,000 x 590 = 147,500,000 + 1,000 x 790 = 790,000; on `lengths` 250,000 x 6,000 = 1,500,000,000
+ * + 1,000 x 22,500 = 22,500,000. Saved: 1,522,500,000 - 148,290,000. */
+static void savings_of_a_long_prompt(void **state)
+{
+    invoice own = {.prices = plain, .price_count = 2, .relayed = -1,
+                   .said = {{S("prompt"), 250000}, {S("completion"), 1000}}};
+    invoice baseline = own;
+    (void)state;
+    baseline.prices = lengths;
+    baseline.price_count = TP_COUNT(lengths);
+    assert_int_equal(cost(&own), 148290000);
+    assert_int_equal(cost(&baseline), 1522500000);
+    assert_int_equal(cost(&baseline) - cost(&own), 1374210000);
+}
+
 static void what_is_known_is_not_estimated(void **state)
 {
     usage u = {0};
@@ -247,7 +378,7 @@ static void what_is_known_is_not_estimated(void **state)
     static const tp_str output[] = {S("completion"), S("reasoning"), S("audio_completion"),
                                     S("images:1024x1024"), S("seconds")};
     static const tp_str input[] = {S("prompt"), S("cache_read"), S("cache_write"),
-                                   S("audio_prompt"), S("request")};
+                                   S("cache_write:1h"), S("audio_prompt"), S("request")};
     for (size_t i = 0; i < TP_COUNT(output); i++) {
         usage out = {0}, in = {0};
         usage_set(&out, output[i], 0); /* a count of nothing, told at the beginning, is none */
@@ -268,6 +399,7 @@ int main(void)
         cmocka_unit_test(golden_invoices),
         cmocka_unit_test(fallback_after_a_failed_attempt),
         cmocka_unit_test(own_provider_key_with_a_fee),
+        cmocka_unit_test(savings_of_a_long_prompt),
         cmocka_unit_test(what_is_known_is_not_estimated),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "base/str.h"
+#include "catalog/catalog.h"
 #include "settle/settle.h"
 
 #define P(unit, price)                                                                             \
@@ -18,7 +19,7 @@
 static world_deployment at(const conf_price *p, uint32_t n)
 {
     return (world_deployment){
-        .prices = p, .price_count = n, .context_length = -1, .max_output_tokens = -1};
+        .prices = p, .price_count = n, .price_tiers = catalog_price_tiers(p, n), .context_length = -1, .max_output_tokens = -1};
 }
 
 static usage used(int64_t prompt, int64_t read, int64_t write, int64_t completion,
@@ -187,6 +188,56 @@ static void a_hold_takes_the_dearest_way(void **state)
     assert_int_equal(settle_cost(&d, &worst), settle_hold(&d, &op));
 }
 
+static void a_hold_takes_every_threshold_in_reach(void **state)
+{
+    /* The lower threshold is the dearer one for the output, the higher one for the request. */
+    const conf_price p[] = {P("prompt", 1000000000),        P("completion", 1000000000),
+                            P("completion@100", 9000000000), P("completion@1000", 2000000000),
+                            P("request", 1000000000),        P("request@1000", 5000000000),
+                            P("seconds", 1000000000),        P("seconds@1000", 3000000000)};
+    tp_event event = {.size = sizeof(tp_event), .kind = TP_EV_USAGE, .name = STR("seconds:hd"),
+                      .number = 2};
+    world_deployment d = at(p, 8);
+    tp_operation op = {.prompt_tokens = 100, .max_output_tokens = 10, .choices = 1,
+                       .prompt = {&event, 1, sizeof(tp_event)}};
+    (void)state;
+    /* 100 x 1,000 + 10 x 1,000 + 1,000 + 2 x 1,000. */
+    assert_int_equal(settle_hold(&d, &op), 113000);
+    op.prompt_tokens = 1000; /* 1,000 x 1,000 + 10 x 9,000 + 1,000 + 2 x 1,000 */
+    assert_int_equal(settle_hold(&d, &op), 1093000);
+    op.prompt_tokens = 1001; /* 1,001 x 1,000 + 10 x 9,000 + 5,000 + 2 x 3,000 */
+    assert_int_equal(settle_hold(&d, &op), 1102000);
+    usage u = used(1001, 0, 0, 10, 0); /* 1,001 x 1,000 + 10 x 2,000 + 5,000 + 2 x 3,000 */
+    usage_set(&u, STR("seconds:hd"), 2);
+    assert_int_equal(settle_cost(&d, &u), 1032000);
+}
+
+/* Kept for an hour costs more, but only who may ask for it holds that. */
+static void an_hour_is_held_where_it_may_be_asked_for(void **state)
+{
+    const conf_price p[] = {P("prompt", 3000000000), P("cache_write:1h", 6000000000)};
+    world_deployment d = at(p, 2);
+    tp_operation op = {.prompt_tokens = 10, .choices = 1, .body = {.text = STR("{\"a\":1}")}};
+    (void)state;
+    assert_int_equal(settle_hold(&d, &op), 30000);
+    op.body.text = STR("{\"ttl\":\"1h\"}");
+    assert_int_equal(settle_hold(&d, &op), 60000);
+    op.body.text = STR("{\"ttl\":\"\\u0031h\"}");
+    assert_int_equal(settle_hold(&d, &op), 60000);
+}
+
+/* A hostile count cannot make a sum of thresholds wrap. */
+static void counts_without_measure_exceed_every_threshold(void **state)
+{
+    const conf_price p[] = {P("prompt", 0), P("prompt@200000", 1000000)};
+    world_deployment d = at(p, 2);
+    usage u = used(0, INT64_MAX, INT64_MAX, 0, 0);
+    (void)state;
+    assert_true(settle_cost(&d, &u) > 0);
+    u = used(200001, -1, -5, 0, 0); /* below 0 is nothing, not a discount */
+    assert_int_equal(settle_cost(&d, &u), 200001);
+}
+
 static void a_prompt_that_nobody_counted_is_its_bytes(void **state)
 {
     const conf_price p[] = {P("prompt", 1000000000)}; /* 1,000 nano-dollars a token */
@@ -234,6 +285,9 @@ int main(void)
         cmocka_unit_test(what_does_not_fit_saturates),
         cmocka_unit_test(a_hold_covers_prompt_and_output),
         cmocka_unit_test(a_hold_takes_the_dearest_way),
+        cmocka_unit_test(a_hold_takes_every_threshold_in_reach),
+        cmocka_unit_test(an_hour_is_held_where_it_may_be_asked_for),
+        cmocka_unit_test(counts_without_measure_exceed_every_threshold),
         cmocka_unit_test(a_prompt_that_nobody_counted_is_its_bytes),
         cmocka_unit_test(what_parse_announced_is_held),
     };
