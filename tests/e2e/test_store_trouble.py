@@ -200,6 +200,26 @@ def test_full_disk_at_start(small_disk):
     check_books(bank, whole)
 
 
+@pytest.mark.skipif(not AS_ROOT, reason="only root can mount a small file system")
+def test_backup_to_a_full_disk(mock):
+    """Nothing is left of it, the store is none the worse, and the place is told by its name."""
+    with Bank(mock) as bank:
+        bank.pay()
+        disk = SmallDisk(bank.dir / "small", 1)
+        try:
+            disk.fill()
+            path = disk.where / "backup.db"
+            r = bank.command("backup", str(path), check=False)
+            assert r.returncode == 1 and str(path) in r.stderr and "full" in r.stderr, r
+            assert [p.name for p in disk.where.iterdir()] == ["filler"]
+            assert is_well(bank)
+            disk.make_room()
+            bank.command("backup", str(path))
+            assert path.stat().st_mode & 0o777 == 0o600
+        finally:
+            disk.remove()
+
+
 # ---- The store's file is not what it was.
 
 def garbage(size=300_000):
@@ -341,6 +361,48 @@ def test_locked_by_another_process(mock):
         check_recovered(bank)
         load.stop()
         check_books(bank, load.whole)
+
+
+@pytest.mark.parametrize("what", ["-wal", "-shm", "-lock"])
+def test_what_lies_beside_it_is_removed(mock, what):
+    """Somebody tidies up. Nothing of what was answered is lost, even by a crash that follows."""
+    with Bank(mock, workers=2) as bank, During(bank) as load:
+        wait_for(lambda: load.served > 20)
+        for n in range(3):
+            assert bank.grant(1, f"before {what} {n}")[0] == 201
+            at = bank.log().count("was taken away")
+            pathlib.Path(f"{bank.store}{what}").unlink()
+            wait_for(lambda: bank.log().count("was taken away") > at)
+            wait_for(lambda: is_well(bank))
+            assert bank.grant(1, f"after {what} {n}")[0] == 201
+        load.retry = False
+        bank.kill()
+        load.stop()
+        bank.start()
+        bank.verify()
+        books = Books(bank)
+        books.check_settles(load.whole, 1000)
+        assert len(books.references) == 6
+        books.check_balance()
+
+
+def test_journal_of_another_store(mock):
+    """The store's path was changed and the journal's was not: what lies in it was charged before."""
+    with Bank(mock) as bank:
+        for _ in range(10):
+            bank.pay()
+        bank.stop()
+        path = bank.dir / "another.db"
+        bank.doc["store"]["path"] = str(path)
+        bank.configure()
+        for argv in (("serve", "--listen", "127.0.0.1:0"), ("credits", "show")):
+            r = bank.command(*argv, check=False)
+            assert r.returncode == 1 and "of another store" in r.stderr, (argv, r)
+            assert "store.journal_dir" in r.stderr
+        del bank.doc["store"]["path"]
+        bank.configure()
+        bank.start()
+        check_books(bank, {})
 
 
 # ---- Read-only.
