@@ -8,41 +8,13 @@ import pytest
 
 from harness.acme import PRICE, acme
 from harness.govern import priced, together, upstream, user
+from harness.printed import AIROUTER, CAILOS, KAIROSROUTE, KILO
 
 
 @pytest.fixture(scope="module")
 def gw(mock, upstreams):
     with acme(mock, upstreams) as g:
         yield g
-
-
-AIROUTER = {
-    "chat": '''curl https://api.airouter.kz/api/v1/chat/completions \\
--H "Content-Type: application/json" \\
--H "Authorization: Bearer air_live_your_key_here" \\
--d '{
-"model": "google/gemini-3-pro",
-"messages": [
-{"role": "user", "content": "Summarize the OpenAI Chat Completions schema in one sentence."}
-]
-}\'''',
-    "models": "curl https://api.airouter.kz/api/v1/models",
-    "generation": '''curl "https://api.airouter.kz/api/v1/generation?id=gen-abc123" \
--H "Authorization: Bearer air_live_your_key_here"''',
-    "credits": '''curl https://api.airouter.kz/api/v1/credits \
--H "Authorization: Bearer air_live_your_key_here"''',
-    "make": '''curl -X POST https://api.airouter.kz/api/v1/keys \\
--H "Authorization: Bearer air_live_your_key_here" \\
--H "Content-Type: application/json" \\
--d '{
-"name": "production-backend",
-"rate_limit": 100
-}\'''',
-    "list": '''curl https://api.airouter.kz/api/v1/keys \
--H "Authorization: Bearer air_live_your_key_here"''',
-    "delete": '''curl -X DELETE https://api.airouter.kz/api/v1/keys/key_id_here \
--H "Authorization: Bearer air_live_your_key_here"''',
-}
 
 
 def test_examples_of_airouter(gw):
@@ -68,44 +40,12 @@ def test_examples_of_airouter(gw):
     assert gw.bash(AIROUTER["models"], key)[0] == 200
 
 
-KAIROSROUTE = {
-    "make": '''curl -X POST https://kairosroute.com/api/auth \\
--H "Content-Type: application/json" \\
--H "Authorization: Bearer kr_live_..." \\
--d '{
-"name": "Production Key",
-"expires_in": 7776000
-}\'''',
-    "list": '''curl https://kairosroute.com/api/auth \\
--H "Authorization: Bearer kr_live_..."''',
-    "delete": '''curl -X DELETE https://kairosroute.com/api/auth/key_123abc \\
--H "Authorization: Bearer kr_live_..."''',
-    "chat": '''curl https://kairosroute.com/v1/chat/completions \\
--H "Content-Type: application/json" \\
--H "Authorization: Bearer kr_live_..." \\
--d '{
-"model": "kr-auto",
-"messages": [
-{
-"role": "system",
-"content": "You are a helpful assistant."
-},
-{
-"role": "user",
-"content": "Explain quantum computing in simple terms."
-}
-],
-"temperature": 0.7,
-"max_tokens": 500
-}\'''',
-    "models": '''curl https://kairosroute.com/v1/models \\
--H "Authorization: Bearer kr_live_..."''',
-}
-
-
 def test_examples_of_kairosroute(gw):
-    """K-10, K-35..K-42."""
+    """K-1, K-10, K-35..K-42."""
     key = gw.key(team="acme", surface="kairosroute")["key"]
+    # The first example has no body, so it is a GET: the key passes, the method does not.
+    assert gw.bash(KAIROSROUTE["authenticate"], key)[0] == 405
+    assert gw.bash(KAIROSROUTE["authenticate"], "kr_live_" + "x" * 43)[0] == 401
     status, body = gw.bash(KAIROSROUTE["make"], key)
     doc = json.loads(body)
     assert status == 201 and doc["name"] == "Production Key" and doc["key"].startswith("kr_live_")
@@ -121,18 +61,7 @@ def test_examples_of_kairosroute(gw):
 
 def test_example_of_kilo(gw):
     """Ki-27."""
-    status, body = gw.bash('''curl -X POST "https://api.kilo.ai/api/gateway/chat/completions" \\
-  -H "Authorization: Bearer $KILO_API_KEY" \\
-  -H "Content-Type: application/json" \\
-  -d '{
-    "model": "anthropic/claude-sonnet-4.5",
-    "messages": [
-      {"role": "system", "content": "You are a helpful assistant."},
-      {"role": "user", "content": "What is quantum computing?"}
-    ],
-    "max_tokens": 500,
-    "temperature": 0.7
-  }\'''', gw.key(team="acme")["key"])
+    status, body = gw.bash(KILO["chat"], gw.key(team="acme")["key"])
     assert status == 200 and json.loads(body)["model"] == "anthropic/claude-sonnet-4.5", body
 
 
@@ -140,16 +69,10 @@ def test_examples_of_cailos(gw):
     """C-9, C-10: the document's base URL is blank; it is put in front of the paths."""
     key = gw.key(team="acme", surface="cailos")["key"]
     assert key.startswith("cai_")
-    status, body = gw.bash('''curl /chat/completions \\
-  -H "Authorization: Bearer cai_your_key_here" \\
-  -H "Content-Type: application/json" \\
-  -d '{
-    "model": "gpt-4o",
-    "messages": [{"role": "user", "content": "Hello"}]
-  }\'''', key, [("curl /", f"curl {gw.url}/v1/")])
+    here = [("curl /", f"curl {gw.url}/v1/")]
+    status, body = gw.bash(CAILOS["chat"], key, here)
     assert status == 200 and json.loads(body)["object"] == "chat.completion"
-    status, body = gw.bash('''curl /models \\
-  -H "Authorization: Bearer cai_your_key_here"''', key, [("curl /", f"curl {gw.url}/v1/")])
+    status, body = gw.bash(CAILOS["models"], key, here)
     assert status == 200 and "gpt-4o" in {m["id"] for m in json.loads(body)["data"]}
 
 

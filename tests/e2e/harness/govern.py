@@ -184,6 +184,7 @@ class Governed(Gateway):
         for old, new in [("https://api.airouter.kz", self.url), ("https://api.kilo.ai", self.url),
                          ("https://kairosroute.com", self.url), *replace]:
             text = text.replace(old, new)
+        text = text.replace(" \\ -", " \\\n-")  # printed without the end of the line
         text = re.sub(r"(?:air_live_your_key_here|kr_live_\.\.\.|kr_live_x+\.\.\.|cai_your_key_here|"
                       r"\$KILO_API_KEY)", key, text)
         head = self.dir / "curl-head"
