@@ -368,16 +368,22 @@ static void store_text(const unsigned char store[16], char out[STORE_TEXT + 1])
     memcpy(out + 32, "\n", 2);
 }
 
-int journal_is_of(const journal *j, const unsigned char store[16], tp_error *err)
+/* What it says: the bytes read. */
+static ssize_t store_read(const journal *j, char out[STORE_TEXT + 1])
 {
-    char text[STORE_TEXT + 1], there[STORE_TEXT + 1] = "";
     int fd = j->dir_fd < 0 ? -1 : openat(j->dir_fd, "store", O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return 0;
-    ssize_t n = pread(fd, there, STORE_TEXT + 1, 0);
+    ssize_t n = pread(fd, out, STORE_TEXT + 1, 0);
     close(fd);
+    return n;
+}
+
+int journal_is_of(const journal *j, const unsigned char store[16], tp_error *err)
+{
+    char text[STORE_TEXT + 1], there[STORE_TEXT + 1] = "";
     store_text(store, text);
-    if (n != STORE_TEXT || memcmp(there, text, STORE_TEXT) == 0)
+    if (store_read(j, there) != STORE_TEXT || memcmp(there, text, STORE_TEXT) == 0)
         return 0;
     return tp_error_set(err, TP_ERROR_IO,
                         "journal %s is of another store (%.32s; this one is %.32s): its records "
@@ -389,9 +395,11 @@ int journal_is_of(const journal *j, const unsigned char store[16], tp_error *err
 
 int journal_claim(const journal *j, const unsigned char store[16], tp_error *err)
 {
-    char text[STORE_TEXT + 1];
-    int fd = openat(j->dir_fd, "store.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    char text[STORE_TEXT + 1], there[STORE_TEXT + 1] = "";
     store_text(store, text);
+    if (store_read(j, there) == STORE_TEXT && memcmp(there, text, STORE_TEXT) == 0)
+        return 0; /* a start on a full disk must not fail for this */
+    int fd = openat(j->dir_fd, "store.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     int rc = fd < 0 || write(fd, text, STORE_TEXT) != STORE_TEXT || fdatasync(fd) < 0 ? -1 : 0;
     int code = errno;
     if (fd >= 0)
