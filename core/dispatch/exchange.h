@@ -36,7 +36,8 @@ enum {
     IN_REFUSED,     /* answers ASK_HOLD: x->refusal says why (402, 429, 503) */
     IN_CREDENTIAL,  /* answers ASK_AWAIT; bytes: the secret. code < 0: none to be had, what: why */
     IN_SETTLED,     /* answers ASK_SETTLE */
-    IN_MANAGED,     /* answers ASK_MANAGE: code: status; bytes: body; type in `what`; headers */
+    IN_MANAGED,     /* answers ASK_MANAGE: code: status; bytes: body (empty: there was no room for
+                       it, which is told as 503); type in `what`; headers */
     IN_UP_PROGRESS, /* code: UP_SENDING or UP_SENT as below */
     IN_UP_REPLY,    /* head (first only), bytes, fin */
     IN_UP_FAILED,   /* code: DISPATCH_UP_*; what: a sentence */

@@ -82,10 +82,24 @@ static int check_method(exchange *x, int *next)
     return 1;
 }
 
+static int check_coding(exchange *x, int *next)
+{
+    tp_str coding = x->head->known[HTTP_H_CONTENT_ENCODING];
+    if (!coding.len || str_ieq(coding, STR("identity")))
+        return 0;
+    *next = dispatch_fail(x, 415, STR_NONE, STR_NONE,
+                          arena_printf(&x->mem,
+                                       "Content-Encoding '%.*s' is not supported; send the body as "
+                                       "it is.",
+                                       STR_ARG(coding)),
+                          STR("unsupported_content_encoding"));
+    return 1;
+}
+
 static int check_body_kind(exchange *x, int *next)
 {
     const http_head *h = x->head;
-    tp_str type = h->known[HTTP_H_CONTENT_TYPE], coding = h->known[HTTP_H_CONTENT_ENCODING];
+    tp_str type = h->known[HTTP_H_CONTENT_TYPE];
     if (h->content_length < 0 && !h->chunked) {
         *next = dispatch_fail(x, 411, STR_NONE, STR_NONE,
                       STR("A body is needed: send Content-Length or Transfer-Encoding: chunked."),
@@ -99,14 +113,7 @@ static int check_body_kind(exchange *x, int *next)
                       STR("unsupported_media_type"));
         return 1;
     }
-    if (coding.len && !str_ieq(coding, STR("identity"))) {
-        *next = dispatch_fail(x, 415, STR_NONE, STR_NONE,
-                      arena_printf(&x->mem, "Content-Encoding '%.*s' is not supported; send the "
-                                            "body as it is.", STR_ARG(coding)),
-                      STR("unsupported_content_encoding"));
-        return 1;
-    }
-    return 0;
+    return check_coding(x, next);
 }
 
 static int refused(exchange *x, const profile_error *e)
@@ -142,6 +149,8 @@ static int admitted(exchange *x)
     if (x->route->kind != WORLD_ENDPOINT) {
         if (x->route->method || (h->content_length <= 0 && !h->chunked))
             return ask_manage(x);
+        if (check_coding(x, &next))
+            return next;
         x->env->act->read_body = 1;
         return ST_MANAGE;
     }
@@ -216,6 +225,14 @@ int dispatch_on_managed(exchange *x, const dispatch_input *in)
         admit_no_session(env->admit, x->world, x->route, x->peer, env->now, &x->who, &e) !=
             ADMIT_OK)
         return refused(x, &e);
+    if (!in->bytes.len) /* it could not even be begun, or be put into words */
+        return dispatch_fail_with(
+            x, &(profile_error){
+                   .status = 503,
+                   .retry_after_s = 1,
+                   .code = STR("busy"),
+                   .message = STR("Too many management requests at once, or too large ones for the "
+                                  "memory that is left; try again in a second.")});
     int rc = plug_out_header(env->scratch, &env->client, STR("Content-Type"), str_of(in->what));
     for (uint32_t i = 0; i < in->header_count; i++)
         rc |= plug_out_header(env->scratch, &env->client, in->headers[i].name,

@@ -133,13 +133,7 @@ int jobs_manage(flight *f, dispatch_input *reply)
     const http_head *h = x->head;
     job *j = server_ports_of(f->w->owner)->api ? job_new(f) : NULL;
     if (!j) {
-        *reply = (dispatch_input){
-            .kind = IN_MANAGED,
-            .code = 503,
-            .what = "application/json",
-            .bytes = STR("{\"error\":{\"message\":\"Too many management requests at once; try again "
-                         "in a second.\",\"type\":\"service_unavailable_error\",\"param\":null,"
-                         "\"code\":\"busy\"}}")};
+        *reply = (dispatch_input){.kind = IN_MANAGED, .code = 503, .what = "application/json"};
         return 1;
     }
     j->request = (api_request){.world = x->world,
