@@ -84,7 +84,7 @@ void api_guess_offer(api_guess *g, tp_str name)
 const char *api_guess_say(api_call *c, const api_guess *g)
 {
     if (!g->best.len)
-        return "";
+        return ".";
     return api_z(c, arena_printf(c->mem, "; did you mean '%.*s'?", STR_ARG(g->best)));
 }
 
@@ -299,7 +299,8 @@ int api_handle(const api_ports *p, const api_request *r, api_reply *out)
                   .mem = &out->mem,
                   .surface = r->route->kind == WORLD_ADMIN ? NULL : r->route->surface,
                   .conf = r->world->conf};
-    if (answer(&c) >= 0)
+    /* Secrets, tokens and figures: nothing that a cache on the way may keep. */
+    if (answer(&c) >= 0 && api_header(&c, "cache-control", STR("no-store")) == 0)
         return 0;
     buf_free(&out->body);
     out->status = 503;

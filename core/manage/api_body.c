@@ -304,7 +304,7 @@ static int unknown_member(api_call *c, const api_schema *s, tp_str name, const c
         api_guess_offer(&g, str_of(api_field_of(s->members[i].field)->name));
     tp_str shown = profile_shown(name);
     const char *param = api_z(c, shown);
-    return api_fail(c, 400, "unknown_member", param, "There is no member '%s' in %s%s.", param,
+    return api_fail(c, 400, "unknown_member", param, "There is no member '%s' in %s%s", param,
                     inside, api_guess_say(c, &g));
 }
 

@@ -102,7 +102,7 @@ static int provider_known(api_call *c, tp_str name)
     }
     tp_str shown = profile_shown(name);
     return api_fail(c, 400, "unknown_provider", "provider",
-                    "There is no provider '%.*s' in the configuration%s.", STR_ARG(shown),
+                    "There is no provider '%.*s' in the configuration%s", STR_ARG(shown),
                     api_guess_say(c, &g));
 }
 

@@ -76,7 +76,7 @@ int api_tier_check(api_call *c, tp_str name)
     api_guess g = {.wanted = name};
     for (uint32_t i = 0; i < c->conf->tier_count; i++)
         api_guess_offer(&g, c->conf->tiers[i].name);
-    return api_fail(c, 400, "invalid_value", "tier", "There is no tier '%.*s'%s.", STR_ARG(name),
+    return api_fail(c, 400, "invalid_value", "tier", "There is no tier '%.*s'%s", STR_ARG(name),
                     api_guess_say(c, &g));
 }
 

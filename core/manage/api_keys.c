@@ -206,8 +206,10 @@ static int find_key(api_call *c, api_key_row *k)
     int rc = api_key_get(c, c->parameters[0], k);
     if (rc < 0)
         return -1;
+    /* As the list has it: the configuration's keys stand in the admin API only. */
+    int own = c->own.len && rc && str_eq(k->k.team, c->own) && (is_admin_mount(c) || !k->fixed);
     int anyone = is_admin_mount(c) && c->role == CONF_ROLE_ADMIN;
-    if (rc == 0 || !(anyone || (c->own.len && str_eq(k->k.team, c->own) && !k->fixed)))
+    if (rc == 0 || !(anyone || own))
         return api_not_found(c, "key", c->parameters[0]);
     return 0;
 }
@@ -367,7 +369,7 @@ static int read_defaults(api_call *c, key_defaults *d)
         api_guess g = {.wanted = name};
         for (uint32_t i = 0; i < c->conf->surface_count; i++)
             api_guess_offer(&g, c->conf->surfaces[i].name);
-        return api_fail(c, 400, "invalid_value", "surface", "There is no surface '%.*s'%s.",
+        return api_fail(c, 400, "invalid_value", "surface", "There is no surface '%.*s'%s",
                         STR_ARG(name), api_guess_say(c, &g));
     }
     defaults_of(c->conf, s, d);

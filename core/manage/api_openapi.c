@@ -64,6 +64,19 @@ static void string_list(api_out *o, int null)
     api_close(o, '}');
 }
 
+static void pattern_list(api_out *o, const api_field *f, int null)
+{
+    type_or_null(o, "array", null);
+    api_open(o, "items", '{');
+    text(o, "type", "string");
+    api_int(o, "minLength", 1);
+    api_int(o, "maxLength", 256);
+    text(o, "pattern", "^[^*]*[*]?$");
+    api_close(o, '}');
+    api_int(o, "minItems", f->min);
+    api_int(o, "maxItems", f->max);
+}
+
 static void ref(api_out *o, const char *name, const char *to, size_t len)
 {
     char where[80];
@@ -73,7 +86,8 @@ static void ref(api_out *o, const char *name, const char *to, size_t len)
     api_close(o, '}');
 }
 
-static void money_field(api_out *o, int null)
+/* Either a number or a decimal string; the bounds are of the number. */
+static void money_field(api_out *o, const api_field *f, int null)
 {
     api_open(o, "type", '[');
     text(o, NULL, "number");
@@ -81,6 +95,22 @@ static void money_field(api_out *o, int null)
     if (null)
         text(o, NULL, "null");
     api_close(o, ']');
+    text(o, "pattern", "^-?[0-9]+([.][0-9]+)?([eE][-+]?[0-9]+)?$");
+    api_money_number(o, "minimum", f->min);
+    api_money_number(o, "maximum", f->max);
+}
+
+static void object_or_null(api_out *o, const char *name, const api_field *f)
+{
+    api_open(o, name, '{');
+    api_open(o, "oneOf", '[');
+    ref(o, NULL, f->within->name, strlen(f->within->name));
+    api_open(o, NULL, '{');
+    text(o, "type", "null");
+    api_close(o, '}');
+    api_close(o, ']');
+    text(o, "description", f->about);
+    api_close(o, '}');
 }
 
 /* The schema of a field, with its braces. */
@@ -89,7 +119,10 @@ static void field_schema(api_out *o, const char *name, const api_member *m)
     const api_field *f = api_field_of(m->field);
     int null = m->flags & API_NULL;
     if (f->kind == API_OBJECT) {
-        ref(o, name, f->within->name, strlen(f->within->name));
+        if (null)
+            object_or_null(o, name, f);
+        else
+            ref(o, name, f->within->name, strlen(f->within->name));
         return;
     }
     api_open(o, name, '{');
@@ -98,6 +131,7 @@ static void field_schema(api_out *o, const char *name, const api_member *m)
         type_or_null(o, "string", null);
         api_int(o, "minLength", f->min);
         api_int(o, "maxLength", f->max);
+        text(o, "pattern", "^[^\\u0000-\\u001f\\u007f]*$");
         break;
     case API_INT:
         type_or_null(o, "integer", null);
@@ -105,15 +139,13 @@ static void field_schema(api_out *o, const char *name, const api_member *m)
         api_int(o, "maximum", f->max);
         break;
     case API_MONEY:
-        money_field(o, null);
+        money_field(o, f, null);
         break;
     case API_BOOL:
         type_or_null(o, "boolean", null);
         break;
     case API_LIST:
-        string_list(o, null);
-        api_int(o, "minItems", f->min);
-        api_int(o, "maxItems", f->max);
+        pattern_list(o, f, null);
         break;
     case API_WORD:
         words(o, f, null);
@@ -249,21 +281,33 @@ static void reply_schema(api_out *o, const api_row *row)
         api_close(o, '}');
     }
     api_close(o, '}');
+    api_open(o, "required", '[');
+    text(o, NULL, "data");
+    if (row->wrap == REPLY_PAGE)
+        text(o, NULL, "next");
+    api_close(o, ']');
     api_close(o, '}');
 }
 
-static void responses(api_out *o, const api_row *row)
+static void response(api_out *o, const api_row *row, int32_t status, const char *about)
 {
-    char status[8];
-    snprintf(status, sizeof(status), "%d", row->status);
-    api_open(o, "responses", '{');
-    api_open(o, status, '{');
-    text(o, "description", row->status == 201 ? "Made." : "Done.");
+    char name[8];
+    snprintf(name, sizeof(name), "%d", status);
+    api_open(o, name, '{');
+    text(o, "description", about);
     json_content(o);
     reply_schema(o, row);
     api_close(o, '}');
     api_close(o, '}');
     api_close(o, '}');
+}
+
+static void responses(api_out *o, const api_row *row)
+{
+    api_open(o, "responses", '{');
+    response(o, row, row->status, row->status == 201 ? "Made." : "Done.");
+    if (row->again)
+        response(o, row, row->again, "It had been done before: nothing was added.");
     api_open(o, "default", '{');
     text(o, "description", "An error, in the surface's envelope.");
     json_content(o);
@@ -272,6 +316,37 @@ static void responses(api_out *o, const api_row *row)
     api_close(o, '}');
     api_close(o, '}');
     api_close(o, '}');
+}
+
+/* One way to be admitted: all of these schemes together. */
+static void way(api_out *o, const char *first, const char *second)
+{
+    api_open(o, NULL, '{');
+    api_open(o, first, '[');
+    api_close(o, ']');
+    if (second) {
+        api_open(o, second, '[');
+        api_close(o, ']');
+    }
+    api_close(o, '}');
+}
+
+static int is_session(const api_row *row)
+{
+    return row->reply == &api_shape_session || row->reply == &api_shape_session_made;
+}
+
+/* A session begins with a key and is looked at and ended with its cookie; everything else takes
+ * either. What changes something needs the session's token too. */
+static void security(api_out *o, const api_row *row)
+{
+    int begins = is_session(row) && row->method == HTTP_POST;
+    api_open(o, "security", '[');
+    if (begins || !is_session(row))
+        way(o, "key", NULL);
+    if (!begins)
+        way(o, "session", row->method == HTTP_GET ? NULL : "csrf");
+    api_close(o, ']');
 }
 
 static void operation(api_out *o, api_call *c, const api_row *row, tp_str surface)
@@ -296,6 +371,7 @@ static void operation(api_out *o, api_call *c, const api_row *row, tp_str surfac
     api_open(o, "tags", '[');
     api_text(o, NULL, surface.len ? surface : STR("admin"));
     api_close(o, ']');
+    security(o, row);
     api_open(o, "parameters", '[');
     path_parameters(o, row->pattern);
     query_parameters(o, row->query);
@@ -361,9 +437,24 @@ static void error_schema(api_out *o)
     text(o, "type", "string");
     api_close(o, '}');
     api_close(o, '}');
+    api_open(o, "required", '[');
+    text(o, NULL, "message");
+    api_close(o, ']');
     text(o, "description", "With type, param and code as far as the surface's envelope has them.");
     api_close(o, '}');
     api_close(o, '}');
+    api_open(o, "required", '[');
+    text(o, NULL, "error");
+    api_close(o, ']');
+    api_close(o, '}');
+}
+
+static void api_key_scheme(api_out *o, const char *scheme, const char *in, const char *name)
+{
+    api_open(o, scheme, '{');
+    text(o, "type", "apiKey");
+    text(o, "in", in);
+    text(o, "name", name);
     api_close(o, '}');
 }
 
@@ -390,11 +481,8 @@ static void components(api_out *o)
     text(o, "type", "http");
     text(o, "scheme", "bearer");
     api_close(o, '}');
-    api_open(o, "session", '{');
-    text(o, "type", "apiKey");
-    text(o, "in", "cookie");
-    text(o, "name", "turnpike_session");
-    api_close(o, '}');
+    api_key_scheme(o, "session", "cookie", "turnpike_session");
+    api_key_scheme(o, "csrf", "header", "X-CSRF-Token");
     api_close(o, '}');
     api_close(o, '}');
 }
@@ -411,14 +499,6 @@ int api_openapi(api_call *c)
          "Keys, credits and generations on the surfaces; teams, credits, keys, provider keys, "
          "generations and the ledger under /admin.");
     api_close(&o, '}');
-    api_open(&o, "security", '[');
-    for (int i = 0; i < 2; i++) {
-        api_open(&o, NULL, '{');
-        api_open(&o, i ? "session" : "key", '[');
-        api_close(&o, ']');
-        api_close(&o, '}');
-    }
-    api_close(&o, ']');
     paths(&o, c);
     components(&o);
     api_close(&o, '}');

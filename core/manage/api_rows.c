@@ -55,7 +55,7 @@ static const api_row rows[] = {
      DOES(api_credits_show, 200, PLAIN, team_credits), .operation = "getTeamCredits",
      .about = "A team's credits: balance = credited - used; available = balance - held."},
     {ROW(ADMIN, POST, "teams/{team}/credits", ADMIN), DOES(api_credits_add, 201, PLAIN, entry_made),
-     .change = 1, .body = &api_entry_new, .operation = "addTeamCredits",
+     .change = 1, .body = &api_entry_new, .again = 200, .operation = "addTeamCredits",
      .about = "A grant, refund or adjustment. The same reference again answers 200 and adds "
               "nothing."},
     {ROW(ADMIN, GET, "teams/{team}/ledger", TEAM), DOES(api_ledger_list, 200, PAGE, entry),

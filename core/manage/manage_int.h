@@ -92,6 +92,7 @@ typedef struct api_row {
     int (*run)(api_call *c);   /* 0 or more: *c->out is the answer; -1: out of memory */
     const api_schema *body, *query;
     int32_t status, wrap;
+    int32_t again;             /* the status when it had been done before; 0: no such case */
     const api_shape *reply;
     const char *operation, *about;
 } api_row;
@@ -123,7 +124,8 @@ int api_store_down(api_call *c, const tp_error *err); /* 503, with Retry-After *
 int api_nobody(api_call *c);                          /* 401 */
 int api_not_found(api_call *c, const char *what, tp_str name);
 int api_bad_cursor(api_call *c);                      /* 400 */
-/* "; did you mean 'x'?" for the nearest of the names, or "". Each name is offered in turn. */
+/* The end of a sentence: "; did you mean 'x'?" for the nearest of the names, or ".". Each name is
+ * offered in turn. */
 typedef struct api_guess {
     tp_str wanted, best;
     unsigned distance;
