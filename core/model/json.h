@@ -16,6 +16,9 @@ typedef struct json_tape {
     uint32_t count, cap;
     uint32_t max;      /* most tokens of one text; 0: JSON_MAX_TOKENS */
     uint32_t max_depth; /* 0: JSON_MAX_DEPTH; 512 at most */
+    uint32_t lone_surrogates; /* 1: a \u escape of half a surrogate pair is taken (what an upstream
+                                 cut in two must not cost the reply) and decodes to U+FFFD, so that
+                                 keys that differ in nothing else are the same key; 0: a fault */
 } json_tape;
 #define JSON_MAX_TOKENS (4u << 20)
 #define JSON_MAX_DEPTH 128u

@@ -33,7 +33,7 @@ static int raw_is(tp_str raw, tp_str s)
         from += run;
         if (!slash)
             return from == s.len;
-        size_t used, got = json_unescape_one(slash + 1, one, &used);
+        size_t used, got = json_unescape_one(slash + 1, raw.ptr + raw.len, one, &used);
         if (s.len - from < got || memcmp(one, s.ptr + from, got) != 0)
             return 0;
         from += got;

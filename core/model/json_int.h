@@ -27,6 +27,7 @@ typedef struct json_scanner {
     size_t len, lim;
     json_tape *tape;
     uint32_t max, max_depth;
+    uint32_t lone_surrogates; /* are taken, as the tape says */
     int32_t code; /* of the fault */
     size_t at;
     const char *what;
@@ -106,9 +107,10 @@ extern const uint8_t json_escape_lower[16], json_escape_upper[16];
 extern const uint8_t json_utf8_first_upper[16], json_utf8_first_lower[16],
     json_utf8_second_upper[16];
 
-/* Decodes the escape at p (behind the backslash; validated by the scanner) into out, at most four
- * bytes; *used: bytes of it, without the backslash. Returns the bytes written. */
-size_t json_unescape_one(const char *p, char out[4], size_t *used);
+/* Decodes the escape at p (behind the backslash; validated by the scanner) of a string whose inside
+ * ends at `end` into out, at most four bytes; *used: bytes of it, without the backslash. Half a
+ * surrogate pair becomes U+FFFD. Returns the bytes written, never more than were read. */
+size_t json_unescape_one(const char *p, const char *end, char out[4], size_t *used);
 /* Decodes the inside of a valid string into out, which has room for n bytes. */
 size_t json_unescape(const char *p, size_t n, char *out);
 /* Do the insides of two valid strings decode to the same? Either may have escapes. */

@@ -79,6 +79,7 @@ int json_scan_by(json_scan_fn scan, tp_str text, json_tape *tape, json_error *er
     s.code = 0;
     s.max = tape->max ? tape->max : JSON_MAX_TOKENS;
     s.max_depth = tape->max_depth ? TP_MIN(tape->max_depth, JSON_DEPTH_CAP) : JSON_MAX_DEPTH;
+    s.lone_surrogates = tape->lone_surrogates;
     s.len = text.len;
     tape->count = 0;
     if (TP_UNLIKELY(text.len >= UINT32_MAX)) {

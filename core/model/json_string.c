@@ -31,6 +31,11 @@ static int unit(const json_scanner *s, size_t at)
     return s->len - at > 4 ? hex4(s->text + at + 1) : -1;
 }
 
+static int is_low(int unit)
+{
+    return unit >= 0xdc00 && unit <= 0xdfff;
+}
+
 int json_unicode_ok(const json_scanner *s, size_t at, size_t *low_at)
 {
     if (at == *low_at) /* checked with its high surrogate */
@@ -40,11 +45,12 @@ int json_unicode_ok(const json_scanner *s, size_t at, size_t *low_at)
         return 0;
     if (v < 0xd800 || v > 0xdfff)
         return 1;
-    if (v > 0xdbff || s->len - at <= 10 || s->text[at + 5] != '\\' || s->text[at + 6] != 'u')
-        return 0;
-    *low_at = at + 6;
-    int low = unit(s, at + 6);
-    return low >= 0xdc00 && low <= 0xdfff;
+    if (v <= 0xdbff && s->len - at > 10 && s->text[at + 5] == '\\' && s->text[at + 6] == 'u' &&
+        is_low(unit(s, at + 6))) {
+        *low_at = at + 6;
+        return 1;
+    }
+    return s->lone_surrogates != 0; /* what follows it is an escape of its own, or none */
 }
 
 /* Does the word hold a quote, a backslash, a control character or a byte above 0x7f? May say yes
@@ -196,7 +202,16 @@ const uint8_t json_utf8_second_upper[16] = {
 #undef FOUR
 
 /* ---- Decoding. The strings have been validated. */
-size_t json_unescape_one(const char *p, char out[4], size_t *used)
+/* The low half whose escape stands at p, behind its high one, or -1. */
+static int low_half(const char *p, const char *end)
+{
+    if (end - p < 6 || p[0] != '\\' || p[1] != 'u')
+        return -1;
+    int low = hex4((const uint8_t *)p + 2);
+    return is_low(low) ? low : -1;
+}
+
+size_t json_unescape_one(const char *p, const char *end, char out[4], size_t *used)
 {
     *used = 1;
     switch (*p) {
@@ -224,13 +239,17 @@ size_t json_unescape_one(const char *p, char out[4], size_t *used)
     uint32_t v = (uint32_t)hex4((const uint8_t *)p + 1);
     *used = 5;
     if (v >= 0xd800 && v <= 0xdfff) {
-        v = 0x10000 + ((v - 0xd800) << 10) + ((uint32_t)hex4((const uint8_t *)p + 7) - 0xdc00);
-        *used = 11;
-        out[0] = (char)(0xf0 | v >> 18);
-        out[1] = (char)(0x80 | (v >> 12 & 0x3f));
-        out[2] = (char)(0x80 | (v >> 6 & 0x3f));
-        out[3] = (char)(0x80 | (v & 0x3f));
-        return 4;
+        int low = v <= 0xdbff ? low_half(p + 5, end) : -1;
+        if (low >= 0) {
+            v = 0x10000 + ((v - 0xd800) << 10) + ((uint32_t)low - 0xdc00);
+            *used = 11;
+            out[0] = (char)(0xf0 | v >> 18);
+            out[1] = (char)(0x80 | (v >> 12 & 0x3f));
+            out[2] = (char)(0x80 | (v >> 6 & 0x3f));
+            out[3] = (char)(0x80 | (v & 0x3f));
+            return 4;
+        }
+        v = 0xfffd;
     }
     if (v < 0x80) {
         out[0] = (char)v;
@@ -262,7 +281,7 @@ size_t json_unescape(const char *p, size_t n, char *out)
         /* Escapes come in flocks: as long as the next is near, bytes are copied singly. */
         while (p < end && *p == '\\') {
             char c[4];
-            size_t used, got = json_unescape_one(p + 1, c, &used);
+            size_t used, got = json_unescape_one(p + 1, end, c, &used);
             memcpy(o, c, got);
             o += got;
             p += used + 1;
@@ -288,7 +307,7 @@ static int next_piece(pieces *it)
         return 0;
     if (*it->p == '\\') {
         size_t used;
-        it->now.len = json_unescape_one(it->p + 1, it->one, &used);
+        it->now.len = json_unescape_one(it->p + 1, it->end, it->one, &used);
         it->now.ptr = it->one;
         it->p += used + 1;
     } else {

@@ -533,6 +533,12 @@ static void h_log(tp_call *call, int32_t level, tp_str message)
 
 /* ---- JSON */
 
+/* Does this call read what an upstream sent? */
+static uint32_t of_reply(const plug_call *c)
+{
+    return c->what >= PLUG_HEAD || c->what == PLUG_RENDER;
+}
+
 static tp_status h_scan(tp_call *call, tp_str text, tp_doc *out)
 {
     plug_call *c = of(call);
@@ -547,7 +553,10 @@ static tp_status h_scan(tp_call *call, tp_str text, tp_doc *out)
         }
     }
     s->scan_error.code = 0;
+    /* The tape scans requests, too: what is forgiven an upstream is not forgiven a client. */
+    s->tape.lone_surrogates = of_reply(c);
     int rc = json_scan_doc(text, &s->tape, &s->mem, out, &s->scan_error);
+    s->tape.lone_surrogates = 0;
     if (TP_UNLIKELY(rc)) {
         *out = (tp_doc){.text = text};
         if (s->scan_error.code == 0 || s->scan_error.code == JSON_E_NOMEM)

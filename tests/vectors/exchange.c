@@ -31,6 +31,7 @@ static void begin(exchange *x, vec_call *c, vec_out *o, int of_provider, const c
         c->pub.now_ms = x->now_ms;
     if (o == &x->events)
         c->not_json = TP_E_UPSTREAM;
+    c->of_reply = o == &x->events || o == &x->client;
     x->where = where;
 }
 

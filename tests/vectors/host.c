@@ -202,6 +202,7 @@ static tp_status h_scan(tp_call *c, tp_str text, tp_doc *out)
     /* The text is scanned in a copy of exactly its length, so that the scanner is watched too; the
      * document lies on the text that the plugin gave. */
     tp_str copy = own_copy(&k->allocs, text);
+    tape.lone_surrogates = k->of_reply;
     int rc = json_scan(copy, &tape, NULL);
     if (rc == 0) {
         tp_token *tokens = own(&k->allocs, tape.count * sizeof(tp_token));

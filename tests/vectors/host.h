@@ -54,6 +54,7 @@ typedef struct vec_call {
     vec_list *kept;  /* void *: the state's; NULL: keep fails */
     size_t keep_left;
     tp_status not_json; /* what scan answers to what is not JSON */
+    int of_reply;       /* what is scanned is an upstream's: half a surrogate pair is taken */
 } vec_call;
 /* state may be NULL. The call's clock stands at a fixed time, and what is not JSON is the client's
  * fault: change c->pub.now_ms and c->not_json afterwards where it is otherwise. */

@@ -354,6 +354,7 @@ static void run_render(run *r, const vec_plugin *p, const texts *t)
             events[i] = event_of(cJSON_GetArrayItem(batch, (int)i));
         vec_call c;
         vec_call_begin(&c, &x.client, x.state_endpoint, &x.kept_endpoint);
+        c.of_reply = 1;
         if (st == TP_OK)
             st = p->endpoint->render(p->self, &c.pub, (tp_list){events, n, sizeof(*events)});
         vec_call_end(&c);

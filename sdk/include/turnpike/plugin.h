@@ -223,7 +223,9 @@ typedef struct tp_host {
                           first sentence of a call is the one that is told, 1,000 bytes of it */
     void (*log)(tp_call *, int32_t level, tp_str message); /* never a secret, never a prompt */
     /* JSON. The same bytes scanned again, by this or the next plugin on their way, cost nothing.
-     * Not JSON: TP_E_UPSTREAM in head, data, end and failed, else TP_E_INPUT; return it, or go on. */
+     * Not JSON: TP_E_UPSTREAM in head, data, end and failed, else TP_E_INPUT; return it, or go on.
+     * In those four and in render, which read an upstream's bytes, the escape of half a surrogate
+     * pair (\ud83d alone) is taken: it stays as it is in the text, and text gives U+FFFD for it. */
     tp_status (*scan)(tp_call *, tp_str text, tp_doc *out); /* tokens live as alloc's memory */
     uint32_t (*find)(const tp_doc *, uint32_t object, tp_str key); /* [any] value's token, or 0 */
     tp_str (*text)(tp_call *, const tp_doc *, uint32_t string);    /* decoded; in place if it can;

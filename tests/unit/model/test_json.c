@@ -158,6 +158,29 @@ static void strings(void **state)
     assert_false(json_string_is(&d, 6, STR("1")));
 }
 
+/* Halves of surrogate pairs, where the tape takes them: each is U+FFFD when it is read. */
+static void halves(void **state)
+{
+    world *w = *state;
+    w->tape.lone_surrogates = 1;
+    tp_doc d = scan(w, STR("[\"\\ud83d\",\"a\\ude00b\",\"\\ud83d\\ud83d\\ude00\",\"\\ud83d\\\\ude00\","
+                           "\"\\ud83d\\u0041\",{\"\\ud83d\":1,\"k\\ude00\":2}]"));
+    ASSERT_STR(json_string(&d, 1, &w->a), "\xef\xbf\xbd");
+    ASSERT_STR(json_string(&d, 2, &w->a), "a\xef\xbf\xbd" "b");
+    ASSERT_STR(json_string(&d, 3, &w->a), "\xef\xbf\xbd\xf0\x9f\x98\x80");
+    ASSERT_STR(json_string(&d, 4, &w->a), "\xef\xbf\xbd\\ude00");
+    ASSERT_STR(json_string(&d, 5, &w->a), "\xef\xbf\xbd" "A");
+    assert_true(json_string_is(&d, 2, STR("a\xef\xbf\xbd" "b")));
+    assert_false(json_string_is(&d, 2, STR("a\xef\xbf\xbd")));
+    assert_false(json_string_is(&d, 3, STR("\xef\xbf\xbd")));
+    assert_int_equal(json_find(&d, 6, STR("\xef\xbf\xbd")), 8);
+    assert_int_equal(json_find(&d, 6, STR("k\xef\xbf\xbd")), 10);
+    w->tape.lone_surrogates = 0;
+    json_error err;
+    assert_int_equal(json_scan(d.text, &w->tape, &err), JSON_E_SURROGATE);
+    assert_int_equal(err.at, 2);
+}
+
 static void integers(void **state)
 {
     static const struct {
@@ -543,6 +566,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(tape, setup, teardown),
         cmocka_unit_test_setup_teardown(look_up, setup, teardown),
         cmocka_unit_test_setup_teardown(strings, setup, teardown),
+        cmocka_unit_test_setup_teardown(halves, setup, teardown),
         cmocka_unit_test_setup_teardown(integers, setup, teardown),
         cmocka_unit_test_setup_teardown(is_integer, setup, teardown),
         cmocka_unit_test_setup_teardown(doubles, setup, teardown),

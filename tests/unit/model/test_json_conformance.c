@@ -3,6 +3,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -117,9 +118,9 @@ static const sample samples[] = {
         "\"a-key-of-more-than-fifty-six-bytes-which-is-quite-a-long-one\":2}", DUPLICATE),
 };
 
-static int run(json_scan_fn scan, tp_str text, json_error *err)
+static int run_as(json_scan_fn scan, tp_str text, uint32_t lone_surrogates, json_error *err)
 {
-    json_tape tape = {0};
+    json_tape tape = {.lone_surrogates = lone_surrogates};
     char *exact = malloc(text.len ? text.len : 1);
     assert_non_null(exact);
     if (text.len)
@@ -128,6 +129,11 @@ static int run(json_scan_fn scan, tp_str text, json_error *err)
     free(exact);
     json_tape_free(&tape);
     return rc;
+}
+
+static int run(json_scan_fn scan, tp_str text, json_error *err)
+{
+    return run_as(scan, text, 0, err);
 }
 
 static void fail_sample(const json_kernel *k, const sample *s, int rc)
@@ -181,6 +187,66 @@ static void within(void **state)
     }
 }
 
+/* An upstream's text: halves of surrogate pairs are taken, wherever they stand, and nothing else that
+ * is refused without. */
+static const sample of_upstream[] = {
+    YES("\"\\uD83D\""), YES("\"\\uDE00\""), YES("\"\\ud83d\\ude00\""), YES("\"\\uD83Dx\""),
+    YES("\"\\uD83D\\n\""), YES("\"\\uD83D\\uD83D\""), YES("\"\\uD83D\\uD83D\\uDE00\""),
+    YES("\"\\uDE00\\uD83D\""), YES("\"\\uD83D\\u0041\""), YES("\"\\uD83D\\\\uDE00\""),
+    YES("\"\\uD83D\\uDE00\\uDE00\""), YES("\"\\ud800\\uDBFF\""), YES("{\"\\uD83D\":1}"),
+    YES("\"\\uD83D\\\"\""), YES("[\"\\uD83D\",\"\\uDE00\"]"), YES("\"\\uD83D\xf0\x9f\x98\x80\""),
+    YES("{\"\\uD83D\":1,\"\\uD83D\\uDE00\":2,\"x\\uD83D\":3}"),
+    BAD("{\"\\uD83D\":1,\"\\uDE00\":2}", DUPLICATE), /* both are read as U+FFFD */
+    BAD("{\"\\uD83D\":1,\"\xef\xbf\xbd\":2}", DUPLICATE),
+    BAD("\"\\uD83D\\u0000\"", NUL), BAD("\"\xed\xa0\xbd\"", UTF8),
+    NO("\"\\uD83D\\u12\""), NO("\"\\uD83D"), NO("\"\\uD83D\\"), NO("\"\\uD83\""), NO("\"\\uD83D\n\""),
+    NO("\"\\uD83D\\x\""), NO("\"\\uDE0G\""), NO("\"\\uD83D\\uDE0\""),
+};
+
+static void of_upstreams(void **state)
+{
+    (void)state;
+    size_t count;
+    const json_kernel *k = json_kernels(&count);
+    for (const json_kernel *end = k + count; k < end; k++) {
+        for (size_t i = 0; k->usable() && i < TP_COUNT(of_upstream); i++) {
+            int rc = run_as(k->scan, of_upstream[i].text, 1, NULL);
+            if (rc != of_upstream[i].code)
+                fail_sample(k, &of_upstream[i], rc);
+        }
+        for (size_t i = 0; k->usable() && i < TP_COUNT(samples); i++) {
+            int rc = run_as(k->scan, samples[i].text, 1, NULL);
+            if (rc != samples[i].code && samples[i].code != JSON_E_SURROGATE)
+                fail_sample(k, &samples[i], rc);
+        }
+    }
+}
+
+/* A half at every place of a block and of the next: behind its first byte, before its quote. */
+static void halves_anywhere(void **state)
+{
+    (void)state;
+    size_t count;
+    const json_kernel *kernels = json_kernels(&count);
+    static const char *const halves[] = {"\\ud83d", "\\ude00", "\\ud83d\\ud83d\\ude00",
+                                         "\\\\\\ude00\\ud83d\\\\"};
+    for (size_t before = 500; before < 660; before++) {
+        for (size_t i = 0; i < TP_COUNT(halves); i++) {
+            char text[1024] = "[\"";
+            memset(text + 2, 'x', before);
+            int n = snprintf(text + 2 + before, sizeof(text) - 2 - before, "%s\",\"%s and more\"]",
+                             halves[i], halves[i]);
+            tp_str s = {text, before + 2 + (size_t)n};
+            for (size_t k = 0; k < count; k++) {
+                if (!kernels[k].usable())
+                    continue;
+                assert_int_equal(run_as(kernels[k].scan, s, 1, NULL), 0);
+                assert_int_equal(run_as(kernels[k].scan, s, 0, NULL), JSON_E_SURROGATE);
+            }
+        }
+    }
+}
+
 static void utf8_alone(void **state)
 {
     (void)state;
@@ -204,6 +270,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(alone),
         cmocka_unit_test(within),
+        cmocka_unit_test(of_upstreams),
+        cmocka_unit_test(halves_anywhere),
         cmocka_unit_test(utf8_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -504,6 +504,28 @@ static void scans_are_remembered(void **state)
     fixture_free(f);
 }
 
+/* Half a surrogate pair must not end an upstream's reply; a client's body with one is refused. */
+static void half_a_pair_in_a_reply(void **state)
+{
+    (void)state;
+    static const int32_t of_reply[] = {PLUG_RENDER, PLUG_HEAD, PLUG_DATA, PLUG_END, PLUG_FAILED};
+    static const int32_t of_request[] = {0, PLUG_PARSE, PLUG_CONVERT, PLUG_RANK, PLUG_BUILD};
+    fixture *f = fixture_new();
+    tp_str body = STR("{\"content\":\"a\\ud83d\"}");
+    tp_doc d;
+    fixture_step(f, 0);
+    for (size_t i = 0; i < TP_COUNT(of_reply); i++) {
+        f->call.what = of_reply[i];
+        assert_int_equal(H->scan(C, body, &d), TP_OK);
+        assert_str(H->text(C, &d, H->find(&d, 0, STR("content"))), "a\xef\xbf\xbd");
+        f->call.what = of_request[i];
+        assert_int_equal(H->scan(C, body, &d), TP_E_INPUT);
+        /* nor is it forgiven those who use the same tape */
+        assert_int_equal(json_scan(body, &f->scratch.tape, NULL), JSON_E_SURROGATE);
+    }
+    fixture_free(f);
+}
+
 static void parts_are_attached(void **state)
 {
     (void)state;
@@ -586,6 +608,7 @@ int main(void)
         cmocka_unit_test(reports_are_collected),
         cmocka_unit_test(keep_is_zeroed_and_bounded),
         cmocka_unit_test(scans_are_remembered),
+        cmocka_unit_test(half_a_pair_in_a_reply),
         cmocka_unit_test(parts_are_attached),
         cmocka_unit_test(the_log_has_the_name_and_is_bounded),
         cmocka_unit_test(the_table_is_complete),
