@@ -103,7 +103,7 @@ static tp_status emit_fields(document *f)
     return st;
 }
 
-enum { COUNT_INPUT, COUNT_READ, COUNT_WRITE, COUNT_OUTPUT, COUNT_THOUGHT };
+enum { COUNT_INPUT, COUNT_READ, COUNT_WRITE, COUNT_HOUR, COUNT_OUTPUT, COUNT_THOUGHT };
 
 static void read_count(document *f, uint32_t t, int which)
 {
@@ -114,8 +114,24 @@ static void read_count(document *f, uint32_t t, int which)
     f->r->count[which] = v < most ? v : most;
 }
 
+/* What was written to the cache, by how long it is kept. Only the hour's part is a figure of its
+ * own: the rest of the total, which also comes without this, is what is kept for less. */
+static void read_creation(document *f, uint32_t creation)
+{
+    tp_str shorter = SPAN("ephemeral_5m_input_tokens"), hour = SPAN("ephemeral_1h_input_tokens");
+    if (span_kind(&f->doc, creation) != TP_OBJECT)
+        return;
+    int64_t total = f->r->count[COUNT_WRITE];
+    read_count(f, in(f, creation, hour), COUNT_HOUR);
+    f->r->count[COUNT_WRITE] = 0;
+    read_count(f, in(f, creation, shorter), COUNT_WRITE);
+    int64_t sum = f->r->count[COUNT_WRITE] + f->r->count[COUNT_HOUR];
+    f->r->count[COUNT_WRITE] = total > sum ? total : sum;
+}
+
 static void read_usage(document *f)
 {
+    uint32_t creation = 0;
     for (members m = members_of(&f->doc, f->usage); members_next(&m);) {
         tp_str k = span_inner(&f->doc, m.key);
         if (span_is(k, "input_tokens"))
@@ -124,11 +140,15 @@ static void read_usage(document *f)
             read_count(f, m.value, COUNT_READ);
         else if (span_is(k, "cache_creation_input_tokens"))
             read_count(f, m.value, COUNT_WRITE);
+        else if (span_is(k, "cache_creation"))
+            creation = m.value;
         else if (span_is(k, "output_tokens"))
             read_count(f, m.value, COUNT_OUTPUT);
         else if (span_is(k, "output_tokens_details"))
             read_count(f, in(f, m.value, SPAN("thinking_tokens")), COUNT_THOUGHT);
     }
+    if (creation)
+        read_creation(f, creation);
 }
 
 /* The counts are disjoint already but for thoughts, which are within the output, and cumulative.
@@ -136,19 +156,22 @@ static void read_usage(document *f)
  * word on it comes, so that a cut reply is not taken for one of a token. */
 tp_status anthropic_emit_usage(document *f, int final)
 {
-    static const tp_str names[] = {SPAN_INIT("cache_read"), SPAN_INIT("cache_write"),
-                                   SPAN_INIT("prompt"), SPAN_INIT("reasoning"),
-                                   SPAN_INIT("completion")};
+    enum { PROMPT = 3, COMPLETION = 5, UNITS };
+    static const tp_str names[UNITS] = {SPAN_INIT("cache_read"),     SPAN_INIT("cache_write"),
+                                        SPAN_INIT("cache_write:1h"), SPAN_INIT("prompt"),
+                                        SPAN_INIT("reasoning"),      SPAN_INIT("completion")};
     anthropic_reply *r = f->r;
     if (span_kind(&f->doc, f->usage) != TP_OBJECT)
         return TP_OK;
     read_usage(f);
     int64_t thought = r->count[COUNT_THOUGHT] < r->count[COUNT_OUTPUT] ? r->count[COUNT_THOUGHT]
                                                                       : r->count[COUNT_OUTPUT];
-    int64_t units[] = {r->count[COUNT_READ], r->count[COUNT_WRITE], r->count[COUNT_INPUT],
-                       thought, r->count[COUNT_OUTPUT] - thought};
-    for (int i = 0; i < (final ? 5 : 3); i++) {
-        if (units[i] == 0 && i != 2 && i != 4 && !(r->reported & 1u << i))
+    int64_t hour = r->count[COUNT_HOUR] < r->count[COUNT_WRITE] ? r->count[COUNT_HOUR]
+                                                                 : r->count[COUNT_WRITE];
+    int64_t units[UNITS] = {r->count[COUNT_READ], r->count[COUNT_WRITE] - hour, hour,
+                            r->count[COUNT_INPUT], thought, r->count[COUNT_OUTPUT] - thought};
+    for (int i = 0; i < (final ? UNITS : PROMPT + 1); i++) {
+        if (units[i] == 0 && i != PROMPT && i != COMPLETION && !(r->reported & 1u << i))
             continue;
         tp_event e = {.size = sizeof(e), .kind = TP_EV_USAGE, .number = units[i],
                       .flags = r->answered ? 0 : TP_EV_PREAMBLE};

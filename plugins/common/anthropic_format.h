@@ -50,7 +50,7 @@ typedef struct anthropic_reply {
     uint8_t reserved[3];
     uint32_t items, calls;
     int64_t chars;     /* of answer so far */
-    int64_t count[5];  /* of usage, as the upstream counts: see anthropic_decode.c */
+    int64_t count[6];  /* of usage, as the upstream counts: see anthropic_decode.c */
     anthropic_block open[ANTHROPIC_OPEN];
 } anthropic_reply;
 

@@ -8,8 +8,9 @@ struct tp_instance { /* const after create */
     int64_t max_stop; /* most stop sequences; 0: any number */
 };
 
-enum { UNIT_PROMPT, UNIT_CACHE_READ, UNIT_CACHE_WRITE, UNIT_AUDIO_PROMPT, UNIT_COMPLETION,
-       UNIT_REASONING, UNIT_AUDIO_COMPLETION, UNIT_BILLED_PROMPT, UNIT_BILLED_COMPLETION, UNITS };
+enum { UNIT_PROMPT, UNIT_CACHE_READ, UNIT_CACHE_WRITE, UNIT_CACHE_HOUR, UNIT_AUDIO_PROMPT,
+       UNIT_COMPLETION, UNIT_REASONING, UNIT_AUDIO_COMPLETION, UNIT_BILLED_PROMPT,
+       UNIT_BILLED_COMPLETION, UNITS };
 
 typedef struct chat_call { /* kept: a tool call of a stream that is rendered */
     struct chat_call *next;

@@ -32,9 +32,13 @@ void chat_note_start(render_call *r, const tp_event *e)
 
 void chat_note_usage(render_call *r, const tp_event *e)
 {
-    static const tp_str names[UNITS] = {SPAN_INIT("prompt"),     SPAN_INIT("cache_read"),
-                                        SPAN_INIT("cache_write"), SPAN_INIT("audio_prompt"),
-                                        SPAN_INIT("completion"), SPAN_INIT("reasoning"),
+    static const tp_str names[UNITS] = {SPAN_INIT("prompt"),
+                                        SPAN_INIT("cache_read"),
+                                        SPAN_INIT("cache_write"),
+                                        SPAN_INIT("cache_write:1h"),
+                                        SPAN_INIT("audio_prompt"),
+                                        SPAN_INIT("completion"),
+                                        SPAN_INIT("reasoning"),
                                         SPAN_INIT("audio_completion"),
                                         SPAN_INIT("billed_prompt"),
                                         SPAN_INIT("billed_completion")};
@@ -51,8 +55,8 @@ void chat_note_usage(render_call *r, const tp_event *e)
 void chat_put_usage(render_call *r)
 {
     const int64_t *u = r->s->units;
-    int64_t prompt = u[UNIT_PROMPT] + u[UNIT_CACHE_READ] + u[UNIT_CACHE_WRITE] +
-                     u[UNIT_AUDIO_PROMPT];
+    int64_t written = u[UNIT_CACHE_WRITE] + u[UNIT_CACHE_HOUR];
+    int64_t prompt = u[UNIT_PROMPT] + u[UNIT_CACHE_READ] + written + u[UNIT_AUDIO_PROMPT];
     int64_t completion = u[UNIT_COMPLETION] + u[UNIT_REASONING] + u[UNIT_AUDIO_COMPLETION];
     put(r, SPAN("\"usage\":{\"prompt_tokens\":"));
     put_int(r, prompt);
@@ -62,9 +66,9 @@ void chat_put_usage(render_call *r)
     put_int(r, prompt + completion);
     put(r, SPAN(",\"prompt_tokens_details\":{\"cached_tokens\":"));
     put_int(r, u[UNIT_CACHE_READ]);
-    if (u[UNIT_CACHE_WRITE]) {
+    if (written) {
         put(r, SPAN(",\"cache_write_tokens\":"));
-        put_int(r, u[UNIT_CACHE_WRITE]);
+        put_int(r, written);
     }
     put(r, SPAN(",\"audio_tokens\":"));
     put_int(r, u[UNIT_AUDIO_PROMPT]);

@@ -228,6 +228,21 @@ static void emit_count(reading *x, tp_str unit, int64_t total)
     chat_emit(&x->o, &e);
 }
 
+/* What was written to the cache for an hour, of all that was: "cacheDetails" is a list of
+ * {"ttl": "1h", "inputTokens": N}. */
+static int64_t written_for_an_hour(const reading *x, uint32_t usage, int64_t write)
+{
+    uint32_t list = x->h->find(&x->d, usage, SPAN("cacheDetails"));
+    int64_t hour = 0;
+    if (span_kind(&x->d, list) != TP_ARRAY)
+        return 0;
+    for (uint32_t t = list + 1; t < x->d.tokens[list].next; t = x->d.tokens[t].next)
+        if (span_kind(&x->d, t) == TP_OBJECT &&
+            span_is(string_in(x, t, SPAN("ttl")), "1h") && hour < write)
+            hour += count_in(x, t, SPAN("inputTokens"), SPAN_NONE);
+    return hour < write ? hour : write;
+}
+
 /* inputTokens leaves the cache out. Where the total says that it does not, it is taken out. */
 void bedrock_usage(reading *x, uint32_t usage)
 {
@@ -242,8 +257,11 @@ void bedrock_usage(reading *x, uint32_t usage)
         prompt -= read + write;
     if (read)
         emit_count(x, SPAN("cache_read"), read);
-    if (write)
-        emit_count(x, SPAN("cache_write"), write);
+    int64_t hour = written_for_an_hour(x, usage, write);
+    if (write - hour)
+        emit_count(x, SPAN("cache_write"), write - hour);
+    if (hour)
+        emit_count(x, SPAN("cache_write:1h"), hour);
     emit_count(x, SPAN("prompt"), prompt);
     emit_count(x, SPAN("completion"), completion);
 }
