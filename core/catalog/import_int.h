@@ -31,9 +31,15 @@ extern const uint32_t catalog_source_count;
 
 /* Units, in the order in which they are written. */
 enum { CATALOG_PROMPT, CATALOG_COMPLETION, CATALOG_CACHE_READ, CATALOG_CACHE_WRITE,
-       CATALOG_REASONING, CATALOG_AUDIO_PROMPT, CATALOG_AUDIO_COMPLETION, CATALOG_REQUEST,
+       CATALOG_CACHE_HOUR, CATALOG_REASONING, CATALOG_AUDIO_PROMPT, CATALOG_AUDIO_COMPLETION, CATALOG_REQUEST,
        CATALOG_UNITS };
 extern const char *const catalog_units[CATALOG_UNITS];
+
+enum { CATALOG_TIERS = 4 }; /* thresholds that a model may have: nobody has more than two */
+typedef struct catalog_tier { /* what counts where the prompt is longer than so many tokens */
+    int64_t above;
+    int64_t price[CATALOG_UNITS]; /* as below */
+} catalog_tier;
 
 typedef struct catalog_facts { /* what one data set says */
     int32_t there;
@@ -41,6 +47,8 @@ typedef struct catalog_facts { /* what one data set says */
     int32_t ended;      /* deprecated, or its end is before today */
     int32_t rounded;    /* a price had more decimals than conf takes */
     int64_t price[CATALOG_UNITS]; /* nano-dollars a million units; -1 */
+    catalog_tier tiers[CATALOG_TIERS]; /* the lowest first */
+    uint32_t tier_count;
     int64_t context, output;      /* -1 */
     uint64_t yes, no;             /* capabilities that are said to be there, or not */
     tp_str name, base, created;   /* base: "vendor/model" that it is a copy of */
@@ -54,6 +62,8 @@ typedef struct catalog_offer {
     /* Merged: */
     tp_str name, vendor, local, key; /* key: "vendor/local", such that spellings fall together */
     int64_t price[CATALOG_UNITS], context, output, created;
+    catalog_tier tiers[CATALOG_TIERS];
+    uint32_t tier_count;
     uint64_t capabilities;
     int32_t included, dated, sure, spare; /* spare: not to be routed to, only called by its path */
     struct catalog_group *group;
@@ -121,6 +131,14 @@ int catalog_rule_listed(catalog_work *w, const char *list, tp_str path);
 tp_str catalog_rule_value(catalog_work *w, const char *name, tp_str path);
 void catalog_rules_unused(catalog_work *w);
 int catalog_is_name(tp_str id); /* import_merge.c: may a model have this for its id? */
+/* import_tier.c: the tier of that threshold, a new one without prices where there is none; NULL: no
+ * room for it. */
+catalog_tier *catalog_tier_of(catalog_facts *f, int64_t above);
+/* "input_cost_per_token_above_200k_tokens" is "input_cost_per_token" and 200000; 0 otherwise. */
+int64_t catalog_tier_name(tp_str name, tp_str *cost);
+/* o->tiers, once o->price is settled: the thresholds of the trusted facts alone, and, where both say
+ * the same of short prompts (also not NULL), at these the prices that only the others say. */
+void catalog_tier_merge(catalog_offer *o, const catalog_facts *trusted, const catalog_facts *also);
 /* import_merge.c: two data sets -> one set of offers; what is not to be offered goes. */
 void catalog_merge(catalog_work *w);
 /* import_name.c: vendor, local, key of an offer; sure 0: the vendor is a guess by family. */

@@ -32,16 +32,40 @@ static void say_difference(catalog_work *w, const catalog_offer *o, int litellm)
     }
 }
 
+static tp_str thresholds(catalog_work *w, const catalog_facts *f)
+{
+    tp_str s = f->tier_count ? STR_NONE : STR("none");
+    for (uint32_t i = 0; i < f->tier_count; i++)
+        s = catalog_print(w->mem, "%.*s%s%lld", STR_ARG(s), i ? " and " : "",
+                          (long long)f->tiers[i].above);
+    return s;
+}
+
+static void say_thresholds(catalog_work *w, const catalog_offer *o, int litellm)
+{
+    const catalog_facts *l = &o->litellm, *d = &o->models_dev;
+    int differ = l->tier_count != d->tier_count;
+    for (uint32_t i = 0; !differ && i < l->tier_count; i++)
+        differ = l->tiers[i].above != d->tiers[i].above;
+    if (differ)
+        catalog_remark_add(w, CATALOG_DIFFERS,
+                           "%.*s: thresholds of long prompts are %.*s to litellm, %.*s to models.dev; "
+                           "%s is trusted here",
+                           STR_ARG(o->path), STR_ARG(thresholds(w, l)), STR_ARG(thresholds(w, d)),
+                           litellm ? "litellm" : "models.dev");
+}
+
 /* 0, or -1: it has none that anybody could be charged by. */
 static int merge_prices(catalog_work *w, catalog_offer *o)
 {
     const catalog_facts *l = &o->litellm, *d = &o->models_dev;
-    int litellm = o->source->prices == CATALOG_LITELLM;
+    int litellm = o->source->prices == CATALOG_LITELLM, same = 0;
     if (is_priced(l) && is_priced(d)) {
-        int same = l->price[CATALOG_PROMPT] == d->price[CATALOG_PROMPT] &&
-                   l->price[CATALOG_COMPLETION] == d->price[CATALOG_COMPLETION];
+        same = l->price[CATALOG_PROMPT] == d->price[CATALOG_PROMPT] &&
+               l->price[CATALOG_COMPLETION] == d->price[CATALOG_COMPLETION];
         if (!same)
             say_difference(w, o, litellm);
+        say_thresholds(w, o, litellm);
         memcpy(o->price, litellm ? l->price : d->price, sizeof(o->price));
         /* Where they agree on what both say, what only one says is of the same list. */
         for (int i = 0; same && i < CATALOG_UNITS; i++)
@@ -67,6 +91,9 @@ static int merge_prices(catalog_work *w, catalog_offer *o)
     for (int i = CATALOG_CACHE_READ; i < CATALOG_UNITS; i++)
         if (o->price[i] == 0 && o->price[CATALOG_PROMPT] > 0)
             o->price[i] = -1;
+    if (o->price[CATALOG_CACHE_HOUR] == o->price[CATALOG_CACHE_WRITE])
+        o->price[CATALOG_CACHE_HOUR] = -1;
+    catalog_tier_merge(o, litellm ? l : d, !same ? NULL : litellm ? d : l);
     return 0;
 }
 

@@ -47,12 +47,9 @@ static int read_limit(const reading *r, uint32_t object, const char *name, int64
     return 0;
 }
 
-static int read_price(const reading *r, uint32_t object, const char *name, int shift,
-                      catalog_facts *f, int unit)
+static int price_at(const reading *r, uint32_t t, const char *name, int shift, catalog_facts *f,
+                    int64_t *out)
 {
-    uint32_t t = member(r, object, name);
-    if (!t)
-        return 0;
     if (json_kind(&r->d, t) != TP_NUMBER)
         return wrong(r, t, name, "a price as a number of US dollars");
     int64_t v = -1;
@@ -62,8 +59,20 @@ static int read_price(const reading *r, uint32_t object, const char *name, int s
     if (rc == -2)
         return wrong(r, t, name, "a price of at most 9223 dollars a unit");
     f->rounded |= rc;
-    f->price[unit] = v;
+    *out = v;
     return 0;
+}
+
+static int read_price(const reading *r, uint32_t object, const char *name, int shift,
+                      catalog_facts *f, int64_t *out)
+{
+    uint32_t t = member(r, object, name);
+    return t ? price_at(r, t, name, shift, f, out) : 0;
+}
+
+static int too_many_tiers(const reading *r, uint32_t t, const char *name)
+{
+    return wrong(r, t, name, "no more thresholds than four");
 }
 
 static int read_flag(const reading *r, uint32_t object, const char *name, uint64_t bit,
@@ -136,7 +145,7 @@ static int read_modalities(const reading *r, uint32_t model, catalog_facts *f)
     return 0;
 }
 
-static int read_cost(const reading *r, uint32_t model, catalog_facts *f)
+static int read_costs(const reading *r, uint32_t t, catalog_facts *f, int64_t price[CATALOG_UNITS])
 {
     static const struct {
         const char *name;
@@ -148,14 +157,54 @@ static int read_cost(const reading *r, uint32_t model, catalog_facts *f)
                  {"reasoning", CATALOG_REASONING},
                  {"input_audio", CATALOG_AUDIO_PROMPT},
                  {"output_audio", CATALOG_AUDIO_COMPLETION}};
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < TP_COUNT(costs); i++)
+        rc = read_price(r, t, costs[i].name, -6, f, &price[costs[i].unit]);
+    return rc;
+}
+
+/* One of "tiers": costs as those of the model, and {"tier": {"size": 200000}}: above so many tokens
+ * of context. Tiers of another type are of no use here. */
+static int dev_tier(const reading *r, uint32_t t, catalog_facts *f)
+{
+    if (json_kind(&r->d, t) != TP_OBJECT)
+        return wrong(r, t, "tiers", "objects");
+    uint32_t tier = member(r, t, "tier");
+    int64_t size = -1;
+    tp_str type = STR_NONE;
+    if (!tier || json_kind(&r->d, tier) != TP_OBJECT)
+        return wrong(r, tier ? tier : t, "tier", "an object with a size");
+    int rc = read_text(r, tier, "type", &type);
+    if (rc || (type.len && !str_eq(type, STR("context"))))
+        return rc;
+    rc = read_limit(r, tier, "size", &size);
+    if (rc == 0 && (size < 1 || size > CONF_PRICE_ABOVE_MAX))
+        return wrong(r, tier, "size", "a number of tokens");
+    catalog_tier *found = rc ? NULL : catalog_tier_of(f, size);
+    if (rc == 0 && !found)
+        return too_many_tiers(r, t, "tiers");
+    return rc ? rc : read_costs(r, t, f, found->price);
+}
+
+static int read_cost(const reading *r, uint32_t model, catalog_facts *f)
+{
     uint32_t t = member(r, model, "cost");
     if (!t)
         return 0;
     if (json_kind(&r->d, t) != TP_OBJECT)
         return wrong(r, t, "cost", "an object");
-    int rc = 0;
-    for (size_t i = 0; rc == 0 && i < TP_COUNT(costs); i++)
-        rc = read_price(r, t, costs[i].name, -6, f, costs[i].unit);
+    int rc = read_costs(r, t, f, f->price);
+    /* The older way to say it, which may stand beside the newer one: that one counts. */
+    uint32_t over = member(r, t, "context_over_200k"), tiers = member(r, t, "tiers");
+    if (rc == 0 && over && json_kind(&r->d, over) != TP_OBJECT)
+        return wrong(r, over, "context_over_200k", "an object");
+    if (rc == 0 && over)
+        rc = read_costs(r, over, f, catalog_tier_of(f, 200000)->price);
+    if (rc == 0 && tiers && json_kind(&r->d, tiers) != TP_ARRAY)
+        return wrong(r, tiers, "tiers", "a list");
+    for (uint32_t k = tiers + 1; rc == 0 && tiers && k < r->d.tokens[tiers].next;
+         k = r->d.tokens[k].next)
+        rc = dev_tier(r, k, f);
     return rc;
 }
 
@@ -231,7 +280,8 @@ static const catalog_source *source_of(const catalog_work *w, tp_str provider, t
     return NULL;
 }
 
-static int litellm_costs(const reading *r, uint32_t m, catalog_facts *f)
+/* A cost's name, alone or with a threshold behind it: "..._above_200k_tokens". */
+static int litellm_cost(const reading *r, uint32_t key, catalog_facts *f)
 {
     static const struct {
         const char *name;
@@ -240,13 +290,30 @@ static int litellm_costs(const reading *r, uint32_t m, catalog_facts *f)
                  {"output_cost_per_token", CATALOG_COMPLETION},
                  {"cache_read_input_token_cost", CATALOG_CACHE_READ},
                  {"cache_creation_input_token_cost", CATALOG_CACHE_WRITE},
+                 {"cache_creation_input_token_cost_above_1hr", CATALOG_CACHE_HOUR},
                  {"output_cost_per_reasoning_token", CATALOG_REASONING},
                  {"input_cost_per_audio_token", CATALOG_AUDIO_PROMPT},
                  {"output_cost_per_audio_token", CATALOG_AUDIO_COMPLETION},
                  {"input_cost_per_request", CATALOG_REQUEST}};
+    tp_str name = json_string(&r->d, key, r->w->mem), cost = name;
+    int64_t above = catalog_tier_name(name, &cost);
+    for (size_t i = 0; i < TP_COUNT(costs); i++) {
+        if (!str_eq(cost, str_of(costs[i].name)) || json_kind(&r->d, key + 1) == TP_NULL)
+            continue;
+        catalog_tier *tier = above ? catalog_tier_of(f, above) : NULL;
+        if (above && !tier)
+            return too_many_tiers(r, key, costs[i].name);
+        return price_at(r, key + 1, costs[i].name, 0, f,
+                        above ? &tier->price[costs[i].unit] : &f->price[costs[i].unit]);
+    }
+    return 0;
+}
+
+static int litellm_costs(const reading *r, uint32_t m, catalog_facts *f)
+{
     int rc = 0;
-    for (size_t i = 0; rc == 0 && i < TP_COUNT(costs); i++)
-        rc = read_price(r, m, costs[i].name, 0, f, costs[i].unit);
+    for (uint32_t k = m + 1; rc == 0 && k < r->d.tokens[m].next; k = r->d.tokens[k + 1].next)
+        rc = litellm_cost(r, k, f);
     return rc;
 }
 

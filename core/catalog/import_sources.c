@@ -38,7 +38,8 @@ const catalog_source catalog_sources[] = {
 const uint32_t catalog_source_count = TP_COUNT(catalog_sources);
 
 const char *const catalog_units[CATALOG_UNITS] = {"prompt",           "completion", "cache_read",
-                                                  "cache_write",      "reasoning",  "audio_prompt",
+                                                  "cache_write",      "cache_write:1h",
+                                                  "reasoning",        "audio_prompt",
                                                   "audio_completion", "request"};
 
 const char *const *catalog_import_providers(void)

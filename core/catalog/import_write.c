@@ -27,17 +27,28 @@ int catalog_import_origin(tp_str text)
     return memcmp(digits, text.ptr + mark.len, MARK_DIGITS) == 0 ? 1 : 2;
 }
 
-static void write_price(buf *b, const int64_t *price)
+static void write_price(buf *b, const catalog_offer *o)
 {
     const char *comma = "";
+    char text[40];
     buf_adds(b, STR("\"price\": { "));
     for (int i = 0; i < CATALOG_UNITS; i++) {
-        char text[40];
-        if (price[i] < 0)
+        if (o->price[i] < 0)
             continue;
-        catalog_price_print(text, price[i]);
+        catalog_price_print(text, o->price[i]);
         buf_printf(b, "%s\"%s\": \"%s\"", comma, catalog_units[i], text);
         comma = ", ";
+    }
+    for (uint32_t k = 0; k < o->tier_count; k++) {
+        comma = ",\n            ";
+        for (int i = 0; i < CATALOG_UNITS; i++) {
+            if (o->tiers[k].price[i] < 0)
+                continue;
+            catalog_price_print(text, o->tiers[k].price[i]);
+            buf_printf(b, "%s\"%s@%lld\": \"%s\"", comma, catalog_units[i],
+                       (long long)o->tiers[k].above, text);
+            comma = ", ";
+        }
     }
     buf_adds(b, STR(" }"));
 }
@@ -71,7 +82,7 @@ static void write_deployment(buf *b, const catalog_offer *model, const catalog_o
         write_capabilities(b, o->capabilities);
     }
     buf_adds(b, STR(",\n          "));
-    write_price(b, o->price);
+    write_price(b, o);
     buf_adds(b, STR(" }"));
 }
 

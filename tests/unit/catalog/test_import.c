@@ -14,6 +14,7 @@
 #include "catalog/import.h"
 #include "catalog/import_int.h"
 #include "conf/conf.h"
+#include "import_fixture.h"
 
 static tp_str read_file(const char *name)
 {
@@ -48,77 +49,6 @@ static const char *all(const catalog_import *c)
     }
     text[n] = 0;
     return text;
-}
-
-static int said(const catalog_import *c, int kind, const char *begins)
-{
-    for (uint32_t i = 0; i < c->remark_count; i++)
-        if (c->remarks[i].kind == kind && str_starts(c->remarks[i].text, str_of(begins)))
-            return 1;
-    return 0;
-}
-
-/* The model as the configuration reads the snippets: what counts in the end. */
-static const conf_model *model(const conf *c, const char *id)
-{
-    for (uint32_t i = 0; i < c->model_count; i++)
-        if (str_eq(c->models[i].id, str_of(id)))
-            return &c->models[i];
-    return NULL;
-}
-
-static const conf_deployment *deployment(const conf_model *m, const char *provider)
-{
-    for (uint32_t i = 0; m && i < m->deployment_count; i++)
-        if (m->deployments[i].enabled && str_eq(m->deployments[i].provider, str_of(provider)))
-            return &m->deployments[i];
-    return NULL;
-}
-
-static int64_t price(const conf_deployment *d, const char *unit)
-{
-    assert_non_null(d);
-    return catalog_price(d->prices, d->price_count, str_of(unit));
-}
-
-static int has_alias(const conf_model *m, const char *name)
-{
-    for (uint32_t i = 0; i < m->alias_count; i++)
-        if (str_eq(m->aliases[i], str_of(name)))
-            return 1;
-    return 0;
-}
-
-static int any_file(void *arg, const char *path)
-{
-    (void)arg;
-    (void)path;
-    return 1;
-}
-
-static conf *load(const catalog_import *c)
-{
-    const char *names[64];
-    tp_str texts[64];
-    char providers[4096] = "{\"providers\":{";
-    tp_error err = {0};
-    conf_env env = {.plugin_dir = "/p", .exists = any_file};
-    uint32_t n = 0;
-    for (const char *const *p = catalog_import_providers(); *p; p++)
-        snprintf(providers + strlen(providers), sizeof(providers) - strlen(providers),
-                 "%s\"%s\":{\"plugin\":\"x\"}", n++ ? "," : "", *p);
-    strcat(providers, "}}");
-    names[0] = "providers.json";
-    texts[0] = str_of(providers);
-    assert_true(c->snippet_count < 63);
-    for (uint32_t i = 0; i < c->snippet_count; i++) {
-        names[i + 1] = c->snippets[i].name.ptr;
-        texts[i + 1] = c->snippets[i].text;
-    }
-    conf *loaded = conf_load_texts(names, texts, c->snippet_count + 1, &env, &err);
-    if (!loaded)
-        fail_msg("%s", err.text);
-    return loaded;
 }
 
 /* ---- Figures. */
@@ -223,6 +153,13 @@ static void the_excerpt_becomes_models(void **state)
     assert_int_equal(price(deployment(m, "anthropic"), "completion"), 15000000000);
     assert_int_equal(price(deployment(m, "anthropic"), "cache_read"), 300000000);
     assert_int_equal(price(deployment(m, "anthropic"), "cache_write"), 3750000000);
+    /* Kept for an hour; and what more than 200,000 tokens cost. */
+    assert_int_equal(price(deployment(m, "anthropic"), "cache_write:1h"), 6000000000);
+    assert_int_equal(price(deployment(m, "anthropic"), "prompt@200000"), 6000000000);
+    assert_int_equal(price(deployment(m, "anthropic"), "completion@200000"), 22500000000);
+    assert_int_equal(price(deployment(m, "anthropic"), "cache_read@200000"), 600000000);
+    assert_int_equal(price(deployment(m, "anthropic"), "cache_write@200000"), 7500000000);
+    assert_int_equal(price(deployment(m, "anthropic"), "cache_write:1h@200000"), 12000000000);
     /* From everywhere first; one region costs more, and is there for its price alone. */
     assert_string_equal(deployment(m, "bedrock")->model.ptr,
                         "global.anthropic.claude-sonnet-4-5-20250929-v1:0");
@@ -407,6 +344,19 @@ static void bad_data_is_refused(void **state)
          "d.json:1:48: ", "input: expected a price"},
         {NULL, "{\"openai\": {\"models\": {\"a\": {\"modalities\": {\"output\": \"text\"}}}}}",
          NULL, "d.json:1:55: ", "a list"},
+        {NULL, "{\"openai\": {\"models\": {\"a\": {\"cost\": {\"tiers\": 3}}}}}", NULL,
+         "d.json:1:48: ", "tiers: expected a list"},
+        {NULL, "{\"openai\": {\"models\": {\"a\": {\"cost\": {\"tiers\": [{}]}}}}}", NULL,
+         "d.json:1:49: ", "tier: expected an object with a size"},
+        {NULL,
+         "{\"openai\": {\"models\": {\"a\": {\"cost\": {\"tiers\": [{\"tier\": {\"size\": 0}}]}}}}}",
+         NULL, "d.json:1:58: ", "size"},
+        {"{\"a\": {\"litellm_provider\": \"openai\", \"input_cost_per_token_above_1k_tokens\": 1,"
+         "\"input_cost_per_token_above_2k_tokens\": 1,\"input_cost_per_token_above_3k_tokens\": 1,"
+         "\"input_cost_per_token_above_4k_tokens\": 1,\"input_cost_per_token_above_5k_tokens\": 1}}",
+         NULL, NULL, "l.json:1:206: ", "no more thresholds than four"},
+        {"{\"a\": {\"litellm_provider\": \"openai\", \"input_cost_per_token_above_1k_tokens\": -1}}",
+         NULL, NULL, "l.json:1:78: ", "0 or more"},
         {NULL, "{}", "{\"exclude\": \"x\"}", "r.jsonc:1:13: ", "a list"},
         {NULL, "{}", "{\"exclude\": [\n\"x\"]}", "r.jsonc:2:1: ", "provider/model"},
         {NULL, "{}", "{\"same\": {\"a/b\": 1}}", "r.jsonc:1:18: ", "id of a model"},
