@@ -31,6 +31,13 @@ static int write_or_null(buf *out, tp_str s)
     return s.len ? buf_json_string(out, s) : buf_adds(out, STR("null"));
 }
 
+/* Cailos' document prints the error for an unknown model, and its code is null. */
+static tp_str shown_code(const conf_surface *s, tp_str code)
+{
+    int none = s && s->words == CONF_WORDS_CAILOS && str_eq(code, STR("model_not_found"));
+    return none ? STR("") : code;
+}
+
 int profile_write_error(const conf_surface *s, const profile_error *e, buf *out)
 {
     int32_t envelope = s ? s->envelope : CONF_ENVELOPE_OPENAI;
@@ -50,7 +57,7 @@ int profile_write_error(const conf_surface *s, const profile_error *e, buf *out)
         if (rc == 0)
             rc = buf_adds(out, STR(",\"code\":"));
         if (rc == 0)
-            rc = write_or_null(out, e->code);
+            rc = write_or_null(out, shown_code(s, e->code));
     } else if (rc == 0) {
         rc = buf_printf(out, ",\"code\":%d", e->status);
     }

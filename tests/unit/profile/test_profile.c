@@ -40,6 +40,25 @@ static void each_envelope_has_its_members(void **state)
            "\"param\":\"messages[2].content\",\"code\":\"bad\"}}");
 }
 
+static void cailos_has_no_code_for_an_unknown_model(void **state)
+{
+    conf_surface cailos = {.words = CONF_WORDS_CAILOS};
+    profile_error e = {.status = 404,
+                       .message = STR("Model 'x' not found or not active."),
+                       .code = STR("model_not_found")};
+    (void)state;
+    writes(&cailos, e,
+           "{\"error\":{\"message\":\"Model 'x' not found or not active.\",\"type\":"
+           "\"not_found_error\",\"param\":null,\"code\":null}}");
+    writes(NULL, e,
+           "{\"error\":{\"message\":\"Model 'x' not found or not active.\",\"type\":"
+           "\"not_found_error\",\"param\":null,\"code\":\"model_not_found\"}}");
+    e.code = STR("invalid_api_key"); /* the others stay */
+    writes(&cailos, e,
+           "{\"error\":{\"message\":\"Model 'x' not found or not active.\",\"type\":"
+           "\"not_found_error\",\"param\":null,\"code\":\"invalid_api_key\"}}");
+}
+
 static void a_full_buffer_is_an_error(void **state)
 {
     profile_error e = {.status = 400, .message = STR("a message that does not fit")};
@@ -232,6 +251,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_envelope_has_its_members),
+        cmocka_unit_test(cailos_has_no_code_for_an_unknown_model),
         cmocka_unit_test(a_full_buffer_is_an_error),
         cmocka_unit_test(statuses_have_types),
         cmocka_unit_test(ids_have_prefix_and_24_characters),
