@@ -1,6 +1,7 @@
 """What the pages show is true: their snippets are accepted, their commands exist, their links lead
 somewhere."""
 import json
+import pathlib
 import re
 import subprocess
 
@@ -53,6 +54,28 @@ def test_links_and_commands(page):
         assert re.search(rf"\b{command}\b", known), f"turnpike {command}"
     for tool in set(re.findall(r"\btools/([a-z-]+)", text)):
         assert (SOURCE / "tools" / tool).exists(), tool
+
+
+# The statements of the four documents that docs/compatibility.md has to speak of.
+STATEMENTS = {"K": [1, 2, *range(18, 22), *range(34, 47)],
+              "A": [*range(7, 11), *range(53, 71), *range(78, 83), *range(86, 93)],
+              "Ki": [*range(48, 54), 57, 58], "C": [*range(2, 8), *range(61, 68), 72]}
+
+
+def test_compatibility():
+    """Each statement stands there once, in order, and the tests that it names exist."""
+    here = pathlib.Path(__file__).parent
+    rows = re.findall(r"^\| ((?:K|A|Ki|C)-\d+) \|(.*)\|$", (SOURCE / "docs" / "compatibility.md").read_text(), re.M)
+    assert [id for id, _ in rows] == [f"{name}-{n}" for name, all in STATEMENTS.items() for n in all]
+    for id, row in rows:
+        cells = [c.strip() for c in row.split(" | ")]
+        assert len(cells) == 4 and all(cells), id
+        named = cells[3].split(", ")
+        for test in named:
+            found = re.fullmatch(r"`((?:http/)?test_\w+\.py)::(test_\w+)`", test)
+            assert found, (id, test)
+            text = (here / found[1]).read_text()
+            assert re.search(rf"^def {found[2]}\(", text, re.M), (id, test)
 
 
 def test_commands_answer():
