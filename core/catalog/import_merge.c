@@ -91,7 +91,8 @@ static int merge_prices(catalog_work *w, catalog_offer *o)
     for (int i = CATALOG_CACHE_READ; i < CATALOG_UNITS; i++)
         if (o->price[i] == 0 && o->price[CATALOG_PROMPT] > 0)
             o->price[i] = -1;
-    if (o->price[CATALOG_CACHE_HOUR] == o->price[CATALOG_CACHE_WRITE])
+    /* Nobody keeps for an hour at less than for five minutes: such a figure is a slip. */
+    if (o->price[CATALOG_CACHE_HOUR] <= o->price[CATALOG_CACHE_WRITE])
         o->price[CATALOG_CACHE_HOUR] = -1;
     catalog_tier_merge(o, litellm ? l : d, !same ? NULL : litellm ? d : l);
     return 0;

@@ -40,11 +40,12 @@ static void long_prompts_and_hours_have_prices(void **state)
                  "\"cache_read_input_token_cost_above_272k_tokens\": null,"
                  "\"input_cost_per_audio_token_above_128k_tokens\": 7e-6,"
                  "\"cache_creation_input_token_cost_above_1hr_above_272k_tokens\": 8e-6},"
-                 /* models.dev knows of a threshold here that is not taken. */
+                 /* models.dev knows of a threshold here that is not taken; and an hour cannot be
+                    cheaper than five minutes. */
                  "\"gpt-8\": {\"litellm_provider\": \"openai\", \"mode\": \"chat\","
                  "\"input_cost_per_token\": 1e-6, \"output_cost_per_token\": 5e-6,"
                  "\"cache_creation_input_token_cost\": 2e-6,"
-                 "\"cache_creation_input_token_cost_above_1hr\": 2e-6}}"),
+                 "\"cache_creation_input_token_cost_above_1hr\": 1e-6}}"),
              STR("")},
         .models_dev =
             {"d.json",
