@@ -2,9 +2,12 @@
  * every user of the machine can read it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -66,28 +69,72 @@ static int read_all(int fd, const char *name, byok_secret *out)
         if (n < 0 && errno != EINTR)
             return wrong(name, ": cannot be read: ", strerror(errno));
         out->len += n > 0 ? (size_t)n : 0;
-        if (isatty(fd) && memchr(out->text, '\n', out->len))
-            break;
     }
     return 0;
 }
 
-/* A person types it: nothing is shown. */
-static int read_terminal(byok_secret *out)
+/* Waits for a line, or for a signal (which stays pending). 1: the line is there. */
+static int wait_for_line(int signals)
+{
+    struct pollfd p[] = {{.fd = STDIN_FILENO, .events = POLLIN}, {.fd = signals, .events = POLLIN}};
+    while (poll(p, signals < 0 ? 1 : 2, -1) < 0 && errno == EINTR)
+        ;
+    return !(p[1].revents & POLLIN);
+}
+
+/* One line, typed without being shown. Signals wait while the terminal is in that state, so that
+ * Ctrl-C and Ctrl-Z do not leave it so. 1: one came. */
+static int read_unseen(const sigset_t *deadly, byok_secret *out)
 {
     struct termios before, quiet;
-    int known = tcgetattr(STDIN_FILENO, &before) == 0;
+    sigset_t usual;
+    int rc = 0, known = tcgetattr(STDIN_FILENO, &before) == 0;
+    sigprocmask(SIG_BLOCK, deadly, &usual);
+    int signals = signalfd(-1, deadly, SFD_CLOEXEC), came = 0;
+    if (signals < 0) /* no more descriptors: rather a terminal in disorder than no Ctrl-C */
+        sigprocmask(SIG_SETMASK, &usual, NULL);
     fprintf(stderr, "Provider key (not shown): ");
     if (known) {
         quiet = before;
         quiet.c_lflag &= ~(tcflag_t)ECHO;
         tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
     }
-    int rc = read_all(STDIN_FILENO, "the terminal", out);
+    for (ssize_t n = 1; n > 0 && rc == 0 && !came && out->len < sizeof(out->text);) {
+        if (memchr(out->text, '\n', out->len))
+            break;
+        came = !wait_for_line(signals);
+        if (came)
+            break;
+        n = read(STDIN_FILENO, out->text + out->len, sizeof(out->text) - out->len);
+        if (n < 0)
+            rc = wrong("the terminal", ": cannot be read: ", strerror(errno));
+        out->len += n > 0 ? (size_t)n : 0;
+    }
     if (known)
         tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
     fprintf(stderr, "\n");
-    return rc;
+    if (signals >= 0)
+        close(signals);
+    sigprocmask(SIG_SETMASK, &usual, NULL); /* what came acts now */
+    return rc ? -1 : came;
+}
+
+/* A person types it: nothing is shown. */
+static int read_terminal(byok_secret *out)
+{
+    sigset_t deadly;
+    int rc;
+    sigemptyset(&deadly);
+    sigaddset(&deadly, SIGINT);
+    sigaddset(&deadly, SIGQUIT);
+    sigaddset(&deadly, SIGTERM);
+    sigaddset(&deadly, SIGHUP);
+    sigaddset(&deadly, SIGTSTP);
+    do { /* after a pause it is asked for anew */
+        secret_wipe(out, sizeof(*out));
+        rc = read_unseen(&deadly, out);
+    } while (rc > 0);
+    return rc < 0;
 }
 
 static int read_file(const char *path, byok_secret *out)

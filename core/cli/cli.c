@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/str.h"
 #include "cli/govern.h"
 
 #ifndef TURNPIKE_LIBDIR
@@ -89,53 +90,83 @@ const char *cli_default_config(void)
 
 static int help(int argc, char **argv)
 {
-    buf groups;
-    (void)argc;
-    (void)argv;
-    buf_init(&groups, 64u << 10);
-    cli_govern_help(&groups);
-    printf("turnpike " TURNPIKE_VERSION ": an AI gateway\n"
-         "\n"
-         "  turnpike serve [--config DIR] [--listen HOST:PORT]   run the gateway\n"
-         "  turnpike check [DIR]            say whether a configuration is right; starts nothing\n"
-         "  turnpike schema                 print the JSON Schema of a snippet, for editors\n"
-         "  turnpike plugins [DIR] [--json] list the plugins and what they are\n"
-         "  turnpike reload [--config DIR]  have the running gateway read its configuration anew\n"
-         "  turnpike status [--config DIR]  what the running gateway is doing, as JSON\n"
-         "  turnpike metrics [--config DIR] its counters, in Prometheus' text format\n"
-         "  turnpike stop [--config DIR]    drain and stop it\n"
-         "  turnpike usage [--config DIR] [--from DAY] [--to DAY] [--json]\n"
-         "                                  requests, tokens and cost by day, key and model\n"
-         "%.*s"
-         "                                  (turnpike keys help says more of keys, and so on)\n"
-         "  turnpike version | help\n"
-         "\n"
-         "DIR holds conf.d/*.json; it is $TURNPIKE_CONFIG, else the current directory when that\n"
-         "has a conf.d, else /etc/turnpike.\n", (int)groups.len, groups.ptr);
-    buf_free(&groups);
-    return 0;
+    if (argc > 1 && cli_govern_is(argv[1])) /* turnpike help keys */
+        return cli_govern(2, (char *[]){argv[1], (char *)"help", NULL});
+    buf b;
+    buf_init(&b, 64u << 10);
+    buf_adds(&b,
+             STR("turnpike " TURNPIKE_VERSION ": an AI gateway\n"
+                 "\n"
+                 "  turnpike serve [--config DIR] [--listen HOST:PORT]   run the gateway\n"
+                 "  turnpike check [DIR]            say whether a configuration is right; starts "
+                 "nothing\n"
+                 "  turnpike schema                 print the JSON Schema of a snippet, for "
+                 "editors\n"
+                 "  turnpike plugins [DIR] [--json] list the plugins and what they are\n"
+                 "  turnpike reload [--config DIR]  have the running gateway read its "
+                 "configuration anew\n"
+                 "  turnpike status [--config DIR]  what the running gateway is doing, as JSON\n"
+                 "  turnpike metrics [--config DIR] its counters, in Prometheus' text format\n"
+                 "  turnpike stop [--config DIR]    drain and stop it\n"
+                 "  turnpike usage [--config DIR] [--from DAY] [--to DAY] [--json]\n"
+                 "                                  requests, tokens and cost by day, key and "
+                 "model\n"));
+    cli_govern_help(&b);
+    buf_adds(&b, STR("                                  (turnpike keys help says more of keys, and "
+                     "so on)\n"
+                     "  turnpike version | help\n"
+                     "\n"
+                     "DIR holds conf.d/*.json; it is $TURNPIKE_CONFIG, else the current directory "
+                     "when that\n"
+                     "has a conf.d, else /etc/turnpike.\n"));
+    int rc = cli_put("help", buf_str(&b));
+    buf_free(&b);
+    return rc;
 }
 
 static int version(int argc, char **argv)
 {
     (void)argc;
-    (void)argv;
-    puts("turnpike " TURNPIKE_VERSION);
+    return cli_put(argv[0], STR("turnpike " TURNPIKE_VERSION "\n"));
+}
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+} commands[] = {
+    {"serve", cli_serve},   {"check", cli_check},   {"schema", cli_schema},
+    {"plugins", cli_plugins}, {"reload", cli_admin}, {"status", cli_admin},
+    {"stop", cli_admin},    {"metrics", cli_admin}, {"usage", cli_usage},
+    {"version", version},   {"--version", version}, {"help", help},
+    {"--help", help},       {"-h", help},
+};
+
+static int unknown(const char *name)
+{
+    unsigned least = 3;
+    const char *best = cli_govern_nearest(name, &least);
+    for (size_t i = 0; i < TP_COUNT(commands); i++) {
+        unsigned far = str_distance(str_of(name), str_of(commands[i].name));
+        if (far < least) {
+            least = far;
+            best = commands[i].name;
+        }
+    }
+    fprintf(stderr, "turnpike: unknown command '%.100s'%s%s%s; see turnpike help\n", name,
+            best ? ": did you mean '" : "", best ? best : "", best ? "'?" : "");
+    return 2;
+}
+
+static int asks_for_help(int argc, char **argv)
+{
+    for (int i = 2; i < argc; i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return 1;
     return 0;
 }
 
 int cli_main(int argc, char **argv)
 {
-    static const struct {
-        const char *name;
-        int (*run)(int argc, char **argv);
-    } commands[] = {
-        {"serve", cli_serve},   {"check", cli_check},   {"schema", cli_schema},
-        {"plugins", cli_plugins}, {"reload", cli_admin}, {"status", cli_admin},
-        {"stop", cli_admin},    {"metrics", cli_admin}, {"usage", cli_usage},
-        {"version", version},   {"--version", version}, {"help", help},
-        {"--help", help},       {"-h", help},
-    };
     /* A file that may not grow further (RLIMIT_FSIZE) is a write that fails, as on a full disk; by
      * default it would be the end of the process. */
     signal(SIGXFSZ, SIG_IGN);
@@ -145,10 +176,8 @@ int cli_main(int argc, char **argv)
     }
     for (size_t i = 0; i < TP_COUNT(commands); i++)
         if (strcmp(argv[1], commands[i].name) == 0)
-            return commands[i].run(argc - 1, argv + 1);
+            return asks_for_help(argc, argv) ? help(0, NULL)
+                                             : commands[i].run(argc - 1, argv + 1);
     int rc = cli_govern(argc - 1, argv + 1);
-    if (rc >= 0)
-        return rc;
-    fprintf(stderr, "turnpike: unknown command '%s'; see turnpike help\n", argv[1]);
-    return 2;
+    return rc >= 0 ? rc : unknown(argv[1]);
 }

@@ -6,16 +6,16 @@
 
 #include "base/log.h"
 #include "base/str.h"
+#include "cli/answer.h"
 #include "cli/cli.h"
 #include "loop/server.h"
 #include "model/json.h"
 #include "plug/plug.h"
 #include "store/store.h"
 
-static int print(buf *b)
+static int print(const char *command, buf *b)
 {
-    size_t n = fwrite(b->ptr, 1, b->len, stdout);
-    int rc = n == b->len && fflush(stdout) == 0 ? 0 : 1;
+    int rc = cli_put(command, buf_str(b));
     buf_free(b);
     return rc;
 }
@@ -95,14 +95,16 @@ int cli_check(int argc, char **argv)
         fprintf(stderr, "%s\n", err.text);
         bad++;
     }
+    buf b;
+    buf_init(&b, SIZE_MAX);
     for (uint32_t i = 0; i < c->notice_count; i++)
-        printf("notice: %.*s\n", STR_ARG(c->notices[i]));
+        buf_printf(&b, "notice: %.*s\n", STR_ARG(c->notices[i]));
     if (!bad)
-        printf("%s is right: %u providers, %u models, %u plugins, %u keys\n", dir,
-               c->provider_count, c->model_count, c->plugin_count, c->key_count);
+        buf_printf(&b, "%s is right: %u providers, %u models, %u plugins, %u keys\n", dir,
+                   c->provider_count, c->model_count, c->plugin_count, c->key_count);
     arena_reset(&a);
     conf_free(c);
-    return bad ? 1 : 0;
+    return print("check", &b) || bad;
 }
 
 int cli_schema(int argc, char **argv)
@@ -111,7 +113,7 @@ int cli_schema(int argc, char **argv)
     if (argc > 1)
         return cli_wrong("schema", argv[1]);
     buf_init(&b, 16u << 20);
-    return conf_schema(&b) == 0 ? print(&b) : 1;
+    return conf_schema(&b) == 0 ? print("schema", &b) : 1;
 }
 
 /* ---- plugins */
@@ -192,7 +194,7 @@ int cli_plugins(int argc, char **argv)
         buf_adds(&b, STR("]\n"));
     arena_reset(&a);
     conf_free(c);
-    return print(&b);
+    return print("plugins", &b);
 }
 
 /* ---- Asking the running gateway. */
@@ -262,7 +264,7 @@ int cli_admin(int argc, char **argv)
         return 1;
     }
     if (!str_starts(buf_str(&b), STR("{\"ok\":false")))
-        return print(&b);
+        return print(argv[0], &b);
     say_refusal(argv[0], &b);
     buf_free(&b);
     return 1;
@@ -354,5 +356,5 @@ int cli_usage(int argc, char **argv)
         buf_free(&b);
         return 1;
     }
-    return print(&b);
+    return print("usage", &b);
 }

@@ -53,9 +53,10 @@ static int add(const cli_call *c, const char *kind, int negative_too)
     uint32_t n;
     if (cli_money_form(str_of(c->args[1]), negative_too) != 0) {
         fprintf(stderr,
-                "turnpike credits %s: '%s': expected US dollars%s with at most 9 decimals, "
-                "such as 12.50\n",
-                c->verb->name, c->args[1], negative_too ? ", not 0," : " above 0");
+                "turnpike credits %s: '%s': expected US dollars %s 1000000000, with at most 9 "
+                "decimals, such as 12.50\n",
+                c->verb->name, c->args[1],
+                negative_too ? "from -1000000000 (not 0) to" : "above 0, at most");
         return 2;
     }
     buf_init(&first, 64u << 10);

@@ -64,6 +64,27 @@ int cli_govern(int argc, char **argv)
     return -1;
 }
 
+int cli_govern_is(const char *name)
+{
+    for (size_t i = 0; i < TP_COUNT(groups); i++)
+        if (strcmp(name, groups[i]->name) == 0)
+            return 1;
+    return 0;
+}
+
+const char *cli_govern_nearest(const char *name, unsigned *least)
+{
+    const char *best = NULL;
+    for (size_t i = 0; i < TP_COUNT(groups); i++) {
+        unsigned far = str_distance(str_of(name), str_of(groups[i]->name));
+        if (far < *least) {
+            *least = far;
+            best = groups[i]->name;
+        }
+    }
+    return best;
+}
+
 void cli_govern_help(buf *out)
 {
     for (size_t i = 0; i < TP_COUNT(groups); i++)
@@ -115,8 +136,13 @@ int cli_ask_print(const cli_call *c, const char *method, tp_str target, tp_str b
 {
     cli_reply reply;
     int rc = cli_api_once(c, method, target, body, &reply);
-    if (rc == 0)
+    if (rc == 0) {
         rc = cli_print_answer(c, buf_str(&reply.text), print);
+        if (rc != 0 && strcmp(method, "GET") != 0) /* who repeats it would do it twice */
+            fprintf(stderr,
+                    "turnpike %s: it was done all the same; only the answer could not be shown\n",
+                    c->group->name);
+    }
     buf_free(&reply.text);
     return rc;
 }

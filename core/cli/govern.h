@@ -12,6 +12,9 @@ extern const cli_group cli_keys_group, cli_teams_group, cli_credits_group, cli_l
 
 /* Runs "GROUP ..." when argv[0] is one of these: its exit status; or -1: another command. */
 int cli_govern(int argc, char **argv);
+int cli_govern_is(const char *name); /* 1: it is the name of one */
+/* The one whose name is less than *least edits away from this, with *least made smaller; or NULL. */
+const char *cli_govern_nearest(const char *name, unsigned *least);
 /* The lines of all groups for `turnpike help`. */
 void cli_govern_help(buf *out);
 

@@ -14,6 +14,7 @@
 #include "cli/answer.h"
 #include "cli/cli.h"
 #include "cli/governance.h"
+#include "cli/table.h"
 #include "loop/server.h"
 
 #define ANSWER_MAX (256u << 20)
@@ -42,12 +43,14 @@ static int someone_answers(const char *path, tp_error *err)
                             "server.admin_socket to a shorter one",
                             path, sizeof(sa.sun_path) - 1);
     memcpy(sa.sun_path, path, strlen(path) + 1);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    /* Not blocking: a gateway that is stopped may have all connections waiting that it can. It is
+     * there all the same; who asks it learns that it does not answer. */
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     int rc = fd < 0 ? -1 : connect(fd, (struct sockaddr *)&sa, sizeof(sa));
     int why = errno;
     if (fd >= 0)
         close(fd);
-    if (rc == 0)
+    if (rc == 0 || (fd >= 0 && why == EAGAIN))
         return 1;
     if (fd >= 0 && (why == ENOENT || why == ECONNREFUSED || why == ENOTDIR))
         return 0;
@@ -168,6 +171,18 @@ int cli_api_online(const cli_api *a)
 
 /* ---- Asking. */
 
+/* The connection's end is the answer's: of a gateway that died within it a part comes, without an
+ * error. */
+static int check_whole(const cli_api *a, const buf *reply, tp_error *err)
+{
+    cli_answer answer;
+    int rc = cli_answer_read(&answer, buf_str(reply));
+    cli_answer_free(&answer);
+    return rc == 0 ? 0
+                   : tp_error_set(err, TP_ERROR_IO,
+                                  "%s: the gateway broke off its answer: see its log", a->socket);
+}
+
 static int ask_gateway(cli_api *a, const char *method, tp_str target, tp_str body, int *status,
                        buf *reply, tp_error *err)
 {
@@ -194,7 +209,7 @@ static int ask_gateway(cli_api *a, const char *method, tp_str target, tp_str bod
                             a->socket);
     buf_shift(reply, end + 1);
     *status = (int)code;
-    return 0;
+    return check_whole(a, reply, err);
 }
 
 static int method_of(const char *name)
@@ -279,9 +294,15 @@ const registry_port *cli_api_registry(cli_api *a, tp_error *err)
 
 /* ---- For commands. */
 
+/* The text may hold names that others gave: it cannot command the terminal. */
 static int say(const cli_call *c, tp_str text, const char *more)
 {
+    buf b;
+    buf_init(&b, SIZE_MAX);
+    if (cli_clean(&b, text) == 0)
+        text = buf_str(&b);
     fprintf(stderr, "turnpike %s: %.*s%s\n", c->group->name, STR_ARG(text), more);
+    buf_free(&b);
     return 1;
 }
 

@@ -63,9 +63,14 @@ static int check_value(const cli_call *c, const cli_field *f, const char *value,
     expected = cli_value_fault(f, s);
     if (!expected)
         return 0;
-    snprintf(what, sizeof(what), "--%s %.60s: expected %s%s%s%s", f->name, value, expected,
-             f->kind == CLI_WORD ? f->words : "", f->none ? ", or on update " : "",
-             f->none ? f->none : "");
+    int update = f->none && strcmp(c->verb->name, "update") == 0;
+    int meant = f->none && strcmp(value, f->none) == 0; /* where there is nothing to take away */
+    snprintf(what, sizeof(what), "--%s %.60s: expected %s%s%s%s", f->name,
+             value[0] ? value : "''", expected, f->kind == CLI_WORD ? f->words : "",
+             update  ? ", or "
+             : meant ? ", or on update "
+                     : "",
+             update || meant ? f->none : "");
     return wrong(c, err, what);
 }
 
@@ -78,9 +83,9 @@ static int take_option(cli_call *c, int argc, char **argv, int *i, tp_error *err
     uint32_t at = 0;
     char what[300];
     int config = str_eq(name, STR("config"));
-    if (str_eq(name, STR("json")) && !equals && !c->group->no_json) {
+    if (str_eq(name, STR("json")) && !c->group->no_json) {
         c->json = 1;
-        return 0;
+        return equals ? wrong(c, err, "--json takes no value") : 0;
     }
     for (uint32_t k = 0; k < c->group->field_count && !f; k++)
         if ((c->group->fields[k].verbs & verb_bit(c)) &&
@@ -105,9 +110,9 @@ static int take_option(cli_call *c, int argc, char **argv, int *i, tp_error *err
              value ? "is given twice" : "has no value");
     if (!value || (config ? c->dir != NULL : c->values[at] != NULL))
         return wrong(c, err, what);
-    if (config) {
+    if (config) { /* empty: a variable of a script's that is not set, not the default directory */
         c->dir = value;
-        return 0;
+        return value[0] ? 0 : wrong(c, err, "--config '': expected a directory");
     }
     c->values[at] = value;
     return check_value(c, f, value, err);
@@ -138,8 +143,13 @@ static int check_all_there(const cli_call *c, tp_error *err)
             return wrong(c, err, what);
         }
     }
-    if (c->arg_count < args_least(c->verb->args))
-        return wrong(c, err, "something is missing");
+    if (c->arg_count < args_least(c->verb->args)) {
+        tp_str rest = str_of(c->verb->args);
+        for (uint32_t i = 0; i < c->arg_count; i++)
+            rest = str_skip(rest, str_find(rest, ' ') + 1);
+        snprintf(what, sizeof(what), "%.*s is missing", (int)str_find(rest, ' '), rest.ptr);
+        return wrong(c, err, what);
+    }
     for (uint32_t i = 0; i < c->arg_count; i++)
         if (!c->args[i][0] || !json_utf8_valid(str_of(c->args[i])))
             return wrong(c, err, "an argument is empty or not UTF-8");

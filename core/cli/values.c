@@ -159,15 +159,27 @@ static int is_word_of(const char *words, tp_str s)
     }
 }
 
+static int is_all_digits(tp_str s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (digits(s, i, 1) < 0)
+            return 0;
+    return s.len > 0;
+}
+
 const char *cli_value_fault(const cli_field *f, tp_str s)
 {
     int64_t n;
     if (!json_utf8_valid(s))
         return "UTF-8";
     switch (f->kind) {
+    case CLI_TEXT: /* empty: a variable of a script's that is not set; a list of all is not meant */
+        return s.len ? NULL : "a value that is not empty";
     case CLI_WHOLE:
     case CLI_MANY:
-        return s.len && str_to_i64(s, &n) == 0 ? NULL : "a whole number, 0 or more";
+        if (s.len && str_to_i64(s, &n) == 0)
+            return NULL;
+        return is_all_digits(s) ? "a smaller number" : "a whole number, 0 or more";
     case CLI_YES_NO:
         return str_eq(s, STR("true")) || str_eq(s, STR("false")) ? NULL : "true or false";
     case CLI_LIST:
@@ -177,11 +189,13 @@ const char *cli_value_fault(const cli_field *f, tp_str s)
     case CLI_MONEY:
         return cli_money_form(s, 0) == 0
                    ? NULL
-                   : "US dollars above 0 with at most 9 decimals, such as 12.50";
+                   : "US dollars above 0, at most 1000000000, with at most 9 decimals, such as "
+                     "12.50";
     case CLI_SPAN:
         return cli_span_parse(s, &n) == 0
                    ? NULL
-                   : "a duration: 90d, 12h, 30m, 45s, or a number of seconds (at least 1)";
+                   : "a duration from a second to a hundred years: 90d, 12h, 30m, 45s, or a "
+                     "number of seconds";
     case CLI_SINCE:
     case CLI_UNTIL:
         return cli_moment_parse(s, 0, &n) == 0

@@ -2,14 +2,20 @@
  * whoever may open it may command the gateway. */
 #include "loop/admin.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/str.h"
+
 #define LINE_MAX_BYTES (4u << 20)
+#define ASK_SILENCE_S 5 /* without a byte of the answer: is anybody there? */
+#define ASK_PROBE_S 10  /* how long that may take to be said */
 #define READ_BYTES 4096u
 
 struct admin {
@@ -130,6 +136,15 @@ static void on_connect(uv_stream_t *s, int status)
         hang_up(c);
 }
 
+static int says_nothing(const char *path, tp_error *err)
+{
+    return tp_error_set(err, TP_ERROR_IO,
+                        "%s: the gateway there does not answer: is its process stopped, or the "
+                        "machine overloaded? Its log and `ps` may say; if it hangs, kill and "
+                        "restart it",
+                        path);
+}
+
 static int connect_to(const char *path, tp_error *err)
 {
     struct sockaddr_un sa = {.sun_family = AF_UNIX};
@@ -140,9 +155,20 @@ static int connect_to(const char *path, tp_error *err)
                             path, sizeof(sa.sun_path) - 1);
     memcpy(sa.sun_path, path, strlen(path));
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct timeval patience = {.tv_sec = ASK_PROBE_S}; /* with a gateway that takes no connection */
+    if (fd >= 0)
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
     if (fd < 0 || connect(fd, (struct sockaddr *)&sa, sizeof(sa)) != 0) {
+        int why = errno;
         if (fd >= 0)
             close(fd);
+        if (why == EACCES || why == EPERM)
+            return tp_error_set(err, TP_ERROR_IO,
+                                "%s: the gateway's admin socket may not be used: %s; run this as "
+                                "the user that the gateway runs as",
+                                path, strerror(why));
+        if (why == EAGAIN)
+            return says_nothing(path, err);
         return tp_error_set(err, TP_ERROR_IO,
                             "no gateway answers at %s: is it running with this configuration?",
                             path);
@@ -210,18 +236,64 @@ void admin_close(admin *a)
     uv_close((uv_handle_t *)&a->pipe, closed);
 }
 
+/* How long one recv may wait; sends are bounded by connect_to. */
+static void wait_at_most(int fd, int seconds)
+{
+    struct timeval t = {.tv_sec = seconds};
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
+}
+
+static int send_all(int fd, tp_str s)
+{
+    while (s.len) {
+        ssize_t n = send(fd, s.ptr, s.len, MSG_NOSIGNAL);
+        if (n < 0 && errno != EINTR)
+            return -1;
+        s = str_skip(s, n > 0 ? (size_t)n : 0);
+    }
+    return 0;
+}
+
+/* 1: the gateway takes another question and answers it. What was asked of it may take as long as it
+ * needs (all of a ledger is read, a store is copied): only one that answers nothing is given up. */
+static int still_answers(const char *path)
+{
+    char c;
+    tp_error ignored;
+    ssize_t n = -1;
+    int fd = connect_to(path, &ignored);
+    if (fd < 0)
+        return 0;
+    wait_at_most(fd, ASK_PROBE_S);
+    if (send_all(fd, STR("status\n")) == 0)
+        do
+            n = recv(fd, &c, 1, 0);
+        while (n < 0 && errno == EINTR);
+    close(fd);
+    return n > 0;
+}
+
 int admin_ask(const char *path, tp_str line, buf *answer, tp_error *err)
 {
     char in[4096];
-    ssize_t n;
-    int fd = connect_to(path, err);
+    ssize_t n = 1;
+    int fd = connect_to(path, err), silent = 0;
     if (fd < 0)
         return fd;
-    int ok = send(fd, line.ptr, line.len, MSG_NOSIGNAL) == (ssize_t)line.len &&
-             send(fd, "\n", 1, MSG_NOSIGNAL) == 1;
-    while (ok && (n = recv(fd, in, sizeof(in), 0)) != 0)
-        ok = n > 0 && buf_add(answer, in, (size_t)n) == 0;
+    wait_at_most(fd, ASK_SILENCE_S);
+    int ok = send_all(fd, line) == 0 && send_all(fd, STR("\n")) == 0;
+    while (ok && !silent && n != 0) {
+        n = recv(fd, in, sizeof(in), 0);
+        if (n >= 0)
+            ok = buf_add(answer, in, (size_t)n) == 0;
+        else if (errno == EAGAIN || errno == EWOULDBLOCK)
+            silent = !still_answers(path);
+        else
+            ok = errno == EINTR;
+    }
     close(fd);
+    if (silent)
+        return says_nothing(path, err);
     return ok ? 0
               : tp_error_set(err, TP_ERROR_IO, "%s: the gateway broke off its answer: see its log",
                              path);

@@ -61,6 +61,7 @@ uint64_t server_refused(const server *s); /* connections beyond the limit; servi
 const world *server_world(const server *s); /* serving thread only */
 
 /* Asks a running gateway through its admin socket: writes line, reads the whole answer. 0, or
- * TP_ERROR_IO with what to do. Blocks; for commands. */
+ * TP_ERROR_IO with what to do. Blocks as long as the answer takes, but gives up a gateway that is
+ * silent and does not answer another question either (15 s); for commands. */
 int admin_ask(const char *socket_path, tp_str line, buf *answer, tp_error *err);
 #endif

@@ -2,97 +2,16 @@
 import csv
 import io
 import json
-import os
 import re
 import shutil
 import sqlite3
 import stat
-import subprocess
 
 import pytest
 
-from harness.client import Client
-from harness.gateway import KEY, Gateway, model, openai
-from harness.paths import PATIENCE, TURNPIKE
+from harness.installation import gw, resting  # noqa: F401: fixtures
 
 SECRET = re.compile(r"tp_live_[A-Za-z0-9_-]{43}")
-PRICE = {"prompt": "0.000001", "completion": "0.000002"}
-UPSTREAM = "m?prompt_tokens=11&completion_tokens=7"  # costs 0.000025
-
-
-class Installation(Gateway):
-    """A gateway's directory, whether one runs or not; commands that are expected to go well."""
-
-    def start(self):
-        (self.dir / "log").unlink(missing_ok=True)  # of the run before: it says "listening" too
-        return super().start()
-
-    def run(self, *argv, input=None, env=None, **more):
-        return subprocess.run([TURNPIKE, *map(str, argv), "--config", self.dir], text=True, timeout=PATIENCE,
-                              env={**self._sanitizers(self.env), **(env or {})}, capture_output=True,
-                              **({"stdin": subprocess.DEVNULL} if input is None else {"input": input}), **more)
-
-    def say(self, *argv, **more):
-        r = self.run(*argv, **more)
-        assert r.returncode == 0, (argv, r)
-        assert not r.stderr, (argv, r)
-        return r.stdout
-
-    def json(self, *argv, **more):
-        return json.loads(self.say(*argv, "--json", **more))
-
-    def refused(self, *argv, code=1, **more):
-        r = self.run(*argv, **more)
-        assert r.returncode == code and not r.stdout, (argv, r)
-        assert r.stderr.startswith(f"turnpike {argv[0]}"), r.stderr
-        return r.stderr
-
-    def rows(self, *argv, **more):
-        """A table's rows as {head: cell}; cells here have no two spaces in them."""
-        head, *lines = self.say(*argv, **more).splitlines()
-        places = [(m.start(), m.group()) for m in re.finditer(r"\S+(?: \S+)*", head)]
-        out = []
-        for line in lines:
-            cells = [(m.start(), m.end(), m.group()) for m in re.finditer(r"\S+(?: \S+)*", line)]
-            assert len(cells) == len(places), (head, line)
-            out.append({name: cell for (_, name), (_, _, cell) in zip(places, cells)})
-        return out
-
-    def chat(self, key, name="m"):
-        return Client("127.0.0.1", self.port, key=key, timeout=PATIENCE).chat(
-            {"model": name, "messages": [{"role": "user", "content": "hello"}]})
-
-
-def installation(mock):
-    return Installation(
-        providers={"up": openai(mock.url)},
-        models={"m": model({"provider": "up", "model": UPSTREAM, "price": PRICE}, max_output_tokens=100),
-                "other": model({"provider": "up", "model": UPSTREAM, "price": PRICE})},
-        sections={"teams": {"fixed": {"name": "Of conf.d", "billing": "postpaid"}}})
-
-
-@pytest.fixture(params=["online", "offline"])
-def gw(request, mock):
-    g = installation(mock)
-    g.online = request.param == "online"
-    try:
-        if g.online:
-            g.start()
-        yield g
-        g.stop()
-    finally:
-        g.remove()
-
-
-@pytest.fixture
-def resting(mock):
-    """Not started yet."""
-    g = installation(mock)
-    try:
-        yield g
-        g.stop()
-    finally:
-        g.remove()
 
 
 # ---- Keys.
@@ -394,105 +313,3 @@ def test_what_was_settled_after_a_backup(resting, tmp_path, journal):
     assert gw.json("credits", "show", "default")["used"] == f"{0.000025 * len(ids):f}".rstrip("0")
     assert gw.json("ledger", "verify")["ok"] is True
     assert gw.chat(key["key"]).status == 200
-
-
-# ---- Wrong usage, and output that cannot be written.
-
-@pytest.mark.parametrize("argv, word", [
-    (["keys"], None), (["keys", "mkae"], "create"), (["keys", "create"], "--name NAME is missing"),
-    (["keys", "show"], "turnpike keys show ID"), (["keys", "show", "a", "b"], "'b' is not understood"),
-    (["keys", "create", "--name", "x", "--rate-limt", "5"], "did you mean --rate-limit?"),
-    (["keys", "create", "--name", "x", "--expires-in", "soon"], "90d"),
-    (["keys", "create", "--name", "x", "--role", "root"], "inference|management|admin"),
-    (["keys", "update", "key_1"], "nothing to change"), (["teams", "update", "default"], "nothing to change"),
-    (["teams", "create", "x", "--billing", "free"], "prepaid|postpaid"), (["teams", "create", "x", "--active", "1"], "true or false"),
-    (["credits", "grant", "acme"], "TEAM AMOUNT"), (["credits", "grant", "acme", "-1"], "above 0"),
-    (["credits", "grant", "acme", "1.0000000001"], "9 decimals"), (["credits", "adjust", "acme", "0"], "not 0"),
-    (["ledger", "export", "--format", "xml"], "csv|jsonl"), (["ledger", "export", "--from", "today"], "2026-04-15"),
-    (["ledger"], None), (["byok", "set", "acme"], "TEAM PROVIDER"), (["byok", "set", "acme", "up", "sk-123"], "not understood"),
-    (["generations", "list", "--limit", "-1"], "whole number"), (["backup"], None), (["backup", ""], "empty"),
-])
-def test_wrong_usage(tmp_path, argv, word):
-    (tmp_path / "conf.d").mkdir()
-    r = subprocess.run([TURNPIKE, *argv], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=PATIENCE,
-                       env={**os.environ, "TURNPIKE_CONFIG": str(tmp_path)})
-    assert r.returncode == 2, r
-    assert (word in r.stderr and not r.stdout) if word else ("--config DIR" in r.stdout or "expected" in r.stderr), r
-    assert not (tmp_path / "run").exists()  # nothing was begun
-
-
-@pytest.mark.parametrize("group", ["keys", "teams", "credits", "ledger", "byok", "generations", "backup"])
-def test_help(group):
-    texts = [subprocess.run([TURNPIKE, group, word], capture_output=True, text=True, timeout=PATIENCE)
-             for word in ("--help", "-h", "help")]
-    assert all(r.returncode == 0 and r.stdout == texts[0].stdout and not r.stderr for r in texts)
-    assert f"turnpike {group} " in texts[0].stdout and "--json" in texts[0].stdout
-    assert f"turnpike {group} " in subprocess.run([TURNPIKE, "help"], capture_output=True, text=True).stdout
-
-
-def test_a_configuration_that_does_not_load(resting):
-    resting.say("keys", "create", "--name", "k")
-    resting.start()
-    resting.snippet("90-bad.json", "{")
-    assert resting.json("keys", "list")["data"][0]["name"] == "k"  # the gateway runs on
-    resting.stop()
-    assert "90-bad.json" in resting.refused("keys", "list")
-
-
-def test_a_socket_that_may_not_be_used(gw):
-    if os.geteuid() == 0:
-        pytest.skip("root may use any socket")
-    if gw.online:
-        (gw.dir / "run" / "admin.sock").chmod(0)
-        assert "run this as the user" in gw.refused("keys", "list")
-
-
-def test_the_store_has_one_writer(resting):
-    """A gateway whose socket is elsewhere is not seen: its store is not opened beside it."""
-    gw = resting.start()
-    (gw.dir / "run" / "admin.sock").rename(gw.dir / "run" / "other.sock")
-    try:
-        assert "turnpike.db" in gw.refused("keys", "create", "--name", "k")
-    finally:
-        (gw.dir / "run" / "other.sock").rename(gw.dir / "run" / "admin.sock")
-    assert gw.json("keys", "list")["data"] == []
-
-
-def test_a_gateway_that_starts_meanwhile(resting):
-    """Commands and a start at the same time: neither makes the other fail."""
-    resting.say("keys", "create", "--name", "k")
-    argv = [TURNPIKE, "credits", "grant", "default", "1", "--config", resting.dir]
-    some = [subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=resting._sanitizers(resting.env))
-            for _ in range(3)]
-    resting.start()
-    some += [subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    for p in some:
-        out, err = p.communicate(timeout=PATIENCE)
-        assert p.returncode == 0 and "Added 1 USD" in out, (out, err)
-    assert resting.json("credits", "show", "default")["balance"] == "5"
-
-
-def test_a_reader_that_goes_away(gw):
-    gw.say("keys", "create", "--name", "k")
-    argv = [TURNPIKE, "keys", "list", "--config", gw.dir]
-    env = gw._sanitizers(gw.env)
-    read_end, write_end = os.pipe()
-    os.close(read_end)
-    for command in (argv, [TURNPIKE, "ledger", "export", "--config", gw.dir], [TURNPIKE, "keys", "help"]):
-        r = subprocess.run(command, stdout=write_end, stderr=subprocess.PIPE, text=True, timeout=PATIENCE, env=env)
-        assert r.returncode == 1 and not r.stderr, r
-    os.close(write_end)
-    with open("/dev/full", "w") as full:
-        r = subprocess.run(argv, stdout=full, stderr=subprocess.PIPE, text=True, timeout=PATIENCE, env=env)
-    assert r.returncode == 1 and "standard output" in r.stderr
-    # Closed descriptors: nothing of the table lands in a file that took their place.
-    r = subprocess.run(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *map(str, argv)], timeout=PATIENCE, env=env)
-    assert r.returncode == 1
-    assert gw.json("ledger", "verify")["ok"] is True
-    assert gw.json("keys", "list")["data"][0]["name"] == "k"
-    # What was made and could not be shown is said.
-    with open("/dev/full", "w") as full:
-        r = subprocess.run([TURNPIKE, "keys", "create", "--name", "lost", "--config", gw.dir], stdout=full,
-                           stderr=subprocess.PIPE, text=True, timeout=PATIENCE, env=env)
-    lost = next(k["id"] for k in gw.json("keys", "list")["data"] if k["name"] == "lost")
-    assert r.returncode == 1 and lost in r.stderr and not SECRET.search(r.stderr)

@@ -231,7 +231,7 @@ static void test_what_is_refused(void **state)
     refused("things zzzzzz", "expected: one of make, list, update");
     refused("things make a --nmae x", "did you mean --name?");
     refused("things make a", "--name NAME is missing");
-    refused("things make --name x", "something is missing");
+    refused("things make --name x", "ID is missing");
     refused("things make --name x", "expected: turnpike things make ID --name NAME [options]");
     refused("things make a b --name x", "'b' is not understood");
     refused("things make a -x --name x", "'-x' is not understood");
@@ -239,10 +239,13 @@ static void test_what_is_refused(void **state)
     refused("things make a --name x --name y", "--name is given twice");
     refused("things list --config a --config b", "--config is given twice");
     refused("things list --name x", "there is no option --name");
-    refused("things list --json=1", "there is no option --json");
+    refused("things list --json=1", "--json takes no value");
+    refused("things list --config=", "--config '': expected a directory");
+    refused("things make a --name=", "--name '': expected a value that is not empty");
     refused("things make a --name x --rate-limit ten", "expected a whole number");
     refused("things make a --name x --rate-limit -1", "expected a whole number");
-    refused("things make a --name x --rate-limit 99999999999999999999", "expected a whole number");
+    refused("things make a --name x --rate-limit 99999999999999999999", "expected a smaller number");
+    refused("things update a --rate-limit ten", "0 or more, or none");
     refused("things make a --name x --rate-limit none", "or on update none");
     refused("things make a --name x --active yes", "expected true or false");
     refused("things make a --name x --reset weekly", "expected one of daily|monthly");
@@ -257,6 +260,7 @@ static void test_what_is_refused(void **state)
     tp_error err;
     assert_int_equal(parse_of(&single, "single", &c, &err), TP_ERROR_CONFIG);
     assert_non_null(strstr(err.text, "turnpike single FILE"));
+    assert_non_null(strstr(err.text, "single: FILE is missing"));
 }
 
 static void test_bodies(void **state)
