@@ -13,6 +13,7 @@ from harness.scripted import Upstream, reply
 DOCUMENTED = {"prompt": "0.0000025", "completion": "0.000020"}  # of the document's list of models
 BASELINE = {"prompt": "0.00001", "completion": "0.00003"}
 BILL = "Your account acct_77 has run out of credits: pay invoice 4711."
+MOST = 100_000  # bytes of a body
 CASES = [("/api/v1", "airouter"), ("/api/gateway", "kilo"), ("/v1", "turnpike")]
 
 
@@ -34,7 +35,7 @@ def built(up, **more):
                              {"provider": "spare", "model": "m", "price": PRICE})}
     return Governed(workers=4, models=models, providers={"openai": openai(up.url), "spare": openai(up.url),
                                                          "asleep": dormant, "idle": dormant},
-                    **{"surfaces": SURFACES, **more})
+                    server={"max_body_bytes": MOST}, **{"surfaces": SURFACES, **more})
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +77,11 @@ def test_every_error_has_the_envelope(gw, base, surface):
             assert all(r.error[k] is None or isinstance(r.error[k], str) for k in ("param", "code"))
         if status == 405:
             assert r.header("Allow")
+    with gw.client(key=key) as c:  # a body that grew too large on its way
+        large = b"%x\r\n%s\r\n0\r\n\r\n" % (MOST + 1, b" " * (MOST + 1))
+        r = c.request("POST", chat, large, [("Transfer-Encoding", "chunked")])
+        assert r.status == 413, r
+        assert_shape(r.error, surface, 413)
     for status, r in ((401, gw.chat(None, path=chat)), (401, gw.chat("air_live_" + "x" * 43, path=chat))):
         assert r.status == status
         assert_shape(r.error, surface, status)
@@ -185,6 +191,8 @@ def test_cailos_alone(up):
         assert list(r.error) == ["message", "type", "param", "code"]
         r = gw.chat(key, "dormant")  # C-66
         assert r.status == 404 and r.error["message"].startswith("Model 'dormant' has no active providers"), r
+        assert all(f"{name} is dormant" in r.error["message"] for name in ("asleep", "idle"))
+        assert_shape(r.error, "cailos", 404)
         for method, path, body, status in (
                 ("POST", "/v1/chat/completions", b"{", 400), ("POST", "/v1/chat/completions", {"model": "m"}, 400),
                 ("GET", "/v1/nothing", None, 404), ("PUT", "/v1/models", None, 405)):
