@@ -28,7 +28,7 @@ static void forget_last_attempt(exchange *x)
     x->up_head = NULL;
     x->framing = 0;
     x->step = 0;
-    x->first_us = x->sent_us = -1;
+    x->first_us = x->sent_us = x->token_us = -1;
     x->local_due = x->phase_due = x->total_due = INT64_MAX;
     x->fault = (profile_error){0};
     x->upstream_id = x->served = x->dropped = STR_NONE;

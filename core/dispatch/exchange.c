@@ -56,7 +56,7 @@ void dispatch_init(exchange *x, dispatch_env *env, const world *w, tp_now now)
     x->keep_left = 64u << 10;
     x->start_us = now.mono_us;
     x->start_unix_ms = now.unix_ms;
-    x->first_us = x->sent_us = x->baseline_nano = -1;
+    x->first_us = x->sent_us = x->token_us = x->baseline_nano = -1;
     x->phase_due = x->total_due = x->local_due = INT64_MAX;
     env->active++;
 }

@@ -211,11 +211,12 @@ struct exchange { /* fields are dispatch's own but for req, up, world, request_i
     int32_t kept_status;
 
     int64_t start_us, sent_us, first_us, head_us;
+    int64_t token_us;        /* of a stream: when the first piece of the answer came; -1: not yet */
     int64_t phase_due, total_due, local_due;
     int64_t cost_nano, bytes_in, bytes_out;
     int64_t hold_nano, hold_tokens, charged_nano, baseline_nano;
     int64_t prompt_estimate; /* tokens, when nobody counts them */
-    int64_t relayed;         /* bytes of answer that went to the client, streams only */
+    int64_t relayed;         /* bytes of answer that there were for the client */
     int64_t relayed_said;    /* of them, before the upstream last told a count of output */
     size_t journal_bytes;    /* the driver's: put aside for the settle record */
     int64_t start_unix_ms;

@@ -185,26 +185,33 @@ static void price(exchange *x, int delivered)
     x->baseline_nano = base && x->on && delivered ? settle_cost(base, &x->tally.used) : -1;
 }
 
+/* What the upstream did not come to count: the prompt's estimate, and four bytes of answer a token,
+ * never more than was asked for. What it did say stays. */
+static void estimate(exchange *x)
+{
+    usage *u = &x->tally.used, said = *u;
+    int64_t since = x->relayed - x->relayed_said, room = x->on->context_length;
+    settle_estimate(u, room >= 0 ? TP_MIN(x->prompt_estimate, room) : x->prompt_estimate,
+                    x->relayed);
+    if (settle_known(&said) && since > 0) /* some tell a count before they begin */
+        usage_set(u, STR("completion"), usage_get(u, STR("completion")) + (since + 3) / 4);
+    int64_t most = settle_output_most(x->on, &x->op), made = usage_get(u, STR("completion"));
+    if (!__builtin_mul_overflow(most, TP_MAX((int64_t)x->op.choices, 1), &most) && made > most &&
+        made > usage_get(&said, STR("completion"))) /* more was not asked for */
+        usage_set(u, STR("completion"), TP_MAX(most, usage_get(&said, STR("completion"))));
+    x->estimated = memcmp(&said, u, sizeof(said)) != 0;
+}
+
 /* A stream that its client broke off: what was relayed before is paid for, as the upstream counted
  * it, or else estimated; before the first answer nothing is. */
 static void price_aborted(exchange *x)
 {
-    usage *u = &x->tally.used;
-    if (x->committed && !x->tally.finish) { /* the upstream did not come to say its last count */
-        usage said = *u;
-        int64_t since = x->relayed - x->relayed_said;
-        settle_estimate(u, x->prompt_estimate, x->relayed);
-        if (settle_known(&said) && since > 0) /* some tell a count before they begin */
-            usage_set(u, STR("completion"), usage_get(u, STR("completion")) + (since + 3) / 4);
-        int64_t most = x->op.max_output_tokens, made = usage_get(u, STR("completion"));
-        if (most >= 0 && !__builtin_mul_overflow(most, TP_MAX((int64_t)x->op.choices, 1), &most) &&
-            made > most && made > usage_get(&said, STR("completion"))) /* more was not asked for */
-            usage_set(u, STR("completion"), TP_MAX(most, usage_get(&said, STR("completion"))));
-        x->estimated = memcmp(&said, u, sizeof(said)) != 0;
-    }
+    /* The upstream did not come to say its last count, which may follow the end of the answer. */
+    if (x->committed && (!x->tally.finish || !settle_known(&x->tally.used)))
+        estimate(x);
     price(x, x->committed);
     if (!x->committed)
-        *u = (usage){0};
+        x->tally.used = (usage){0};
 }
 
 int dispatch_settle(exchange *x)
@@ -215,6 +222,8 @@ int dispatch_settle(exchange *x)
     if (!x->held || x->settled) {
         return dispatch_on_settled(x, &none);
     }
+    if (x->outcome == SETTLE_COMPLETED && x->on && !x->tally.used.count)
+        estimate(x); /* it was answered, and not a word said of what that took */
     price(x, x->outcome != SETTLE_FAILED);
     x->asking = ASK_SETTLE;
     x->after_ask = ST_SETTLED;
@@ -431,6 +440,7 @@ void dispatch_record_of(const exchange *x, settle_record *r)
 {
     const world_route *route = x->route;
     int64_t now = x->env->now.mono_us;
+    int64_t first = x->streaming ? x->token_us : x->first_us;
     *r = (settle_record){
         .generation = str_make(x->reply_id, x->reply_id_len),
         .upstream_id = x->upstream_id,
@@ -454,7 +464,7 @@ void dispatch_record_of(const exchange *x, settle_record *r)
         .path = x->path,
         .unix_ms = x->start_unix_ms,
         .latency_us = now - x->start_us,
-        .first_token_us = x->first_us >= 0 ? x->first_us - x->start_us : -1,
+        .first_token_us = first >= 0 ? first - x->start_us : -1,
         .bytes_in = x->bytes_in,
         .bytes_out = x->bytes_out + (int64_t)x->env->client.bytes,
         .used = x->tally.used,

@@ -177,7 +177,7 @@ static uint32_t sort_events(exchange *x, tp_event *events, uint32_t n, const tp_
             note_start(x, &events[i]);
         else
             events[kept++] = events[i];
-        if (x->streaming && events[i].kind != TP_EV_USAGE)
+        if (events[i].kind != TP_EV_USAGE)
             x->relayed += stream_weight(&events[i]);
         else if (is_output_count(&events[i]))
             x->relayed_said = x->relayed;
@@ -203,6 +203,7 @@ static int hold_events(exchange *x, const tp_event *e, uint32_t n)
 static int commit(exchange *x)
 {
     x->committed = 1;
+    x->token_us = x->env->now.mono_us;
     x->env->act->release_request = 1;
     return dispatch_render_all(x, NULL, ST_RENDERED);
 }

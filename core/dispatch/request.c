@@ -437,16 +437,15 @@ static void estimate(exchange *x)
         if (x->who.key)
             x->hold_tokens = TP_MAX(x->hold_tokens, settle_hold_tokens(d, &x->op));
     }
-    /* Nobody has counted: four bytes of text a token, as for what is relayed. */
-    x->prompt_estimate =
-        x->op.prompt_tokens >= 0 ? x->op.prompt_tokens : (int64_t)(x->op.body.text.len + 3) / 4;
+    x->prompt_estimate = settle_prompt_likely(&x->op);
 }
 
 void dispatch_owe(const exchange *x, settle_record *r)
 {
     const conf_billing *b = &x->world->conf->billing;
     r->cost_nano = x->cost_nano;
-    r->charged_nano = x->byok ? permille(x->cost_nano, b->byok_fee_permille) : x->cost_nano;
+    r->charged_nano = TP_MIN(
+        x->byok ? permille(x->cost_nano, b->byok_fee_permille) : x->cost_nano, SETTLE_MOST);
 }
 
 /* Generations that are kept with their prompts take the body as it came, cut to what is kept. */
@@ -525,7 +524,7 @@ int dispatch_on_ranked(exchange *x, const dispatch_input *in)
     if (route_ranked(&x->plan, x->plan.strategy ? &x->env->iv : NULL,
                      (uint32_t)x->world->conf->routing.max_attempts, &x->req, &e) != 0)
         return dispatch_fail_with(x, &e);
-    x->hold_nano = most_of_plan(&x->plan);
+    x->hold_nano = TP_MIN(most_of_plan(&x->plan), SETTLE_MOST);
     keep_prompt(x);
     dispatch_name_reply(x); /* hold and ledger entry are named by it */
     x->asking = ASK_HOLD;

@@ -165,26 +165,6 @@ static int64_t dearest_of(const world_deployment *d, tp_str unit, int64_t prompt
     return most;
 }
 
-static int64_t prompt_most(const world_deployment *d, const tp_operation *op)
-{
-    if (op->prompt_tokens >= 0)
-        return op->prompt_tokens;
-    /* No tokenizer makes more tokens than bytes. */
-    int64_t bytes = op->body.text.len > INT64_MAX ? INT64_MAX : (int64_t)op->body.text.len;
-    return d->context_length >= 0 ? TP_MIN(bytes, d->context_length) : bytes;
-}
-
-static int64_t output_most(const world_deployment *d, const tp_operation *op)
-{
-    int64_t most = op->max_output_tokens;
-    int64_t limit = d->max_output_tokens >= 0 ? d->max_output_tokens : d->context_length;
-    if (most < 0)
-        most = limit >= 0 ? limit : SETTLE_OUTPUT_UNKNOWN;
-    else if (limit >= 0)
-        most = TP_MIN(most, limit);
-    return most;
-}
-
 /* What parse said that other units (images, seconds) may come to. */
 static money_exact announced(const world_deployment *d, const tp_list *events,
                              int64_t prompt_tokens)
@@ -207,15 +187,6 @@ static money_exact announced(const world_deployment *d, const tp_list *events,
     return sum;
 }
 
-int64_t settle_hold_tokens(const world_deployment *d, const tp_operation *op)
-{
-    int64_t choices = op->choices ? (int64_t)op->choices : 1, output = output_most(d, op), sum;
-    if (__builtin_mul_overflow(output, choices, &sum) ||
-        __builtin_add_overflow(sum, prompt_most(d, op), &sum))
-        return INT64_MAX;
-    return sum;
-}
-
 int64_t settle_hold(const world_deployment *d, const tp_operation *op)
 {
     static const tp_str in[] = {
@@ -223,11 +194,12 @@ int64_t settle_hold(const world_deployment *d, const tp_operation *op)
     static const tp_str out[] = {{"completion", 10}, {"reasoning", 9}, {"audio_completion", 16}};
     if (!d || d->price_count == 0)
         return 0;
-    int64_t choices = op->choices ? (int64_t)op->choices : 1, prompt = prompt_most(d, op);
+    int64_t choices = op->choices ? (int64_t)op->choices : 1, prompt = settle_prompt_most(d, op);
     /* Sound costs many times what text does: only who asks for it holds that much. */
     uint32_t silent = op->needs & TP_NEED_AUDIO ? 0 : 1;
     money_exact sum = amount(prompt, dearest(d, op, prompt, in, TP_COUNT(in) - silent));
-    sum += amount(output_most(d, op), dearest(d, op, prompt, out, TP_COUNT(out) - silent)) * choices;
+    int64_t dearest_out = dearest(d, op, prompt, out, TP_COUNT(out) - silent);
+    sum += amount(settle_output_most(d, op), dearest_out) * choices;
     sum += amount(1, dearest_of(d, STR("request"), prompt));
     sum += announced(d, &op->prompt, prompt);
     return money_round(sum);

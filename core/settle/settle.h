@@ -33,8 +33,10 @@ typedef struct settle_record { /* strings are borrowed for the call that takes i
 } settle_record;
 enum { SETTLE_BYOK = 1,      /* on the customer's own provider key */
        SETTLE_ESTIMATED = 2, /* the usage is estimated: the reply was cut off before the upstream
-                                said it */
+                                said it, or it never did */
        SETTLE_UNKEPT = 4     /* for the ledger alone: no record of the generation is kept */ };
+/* The most that one exchange holds or is charged, nano-dollars; the ledger knows no larger amount. */
+#define SETTLE_MOST (INT64_C(1) << 60)
 /* Cost of a usage at a deployment's prices, in nano-dollars, rounded once; a class without a price
  * of its own takes: cache_write:1h -> cache_write; cache_read, cache_write -> prompt; reasoning ->
  * completion; others -> 0. Where prices have thresholds, those that the whole prompt exceeds count
@@ -56,10 +58,22 @@ int settle_known(const usage *u);
  * price (cached writes may cost more, and those kept for longer where the request asks for that;
  * sound, where the request has or asks for any), the output cap at the dearest output price for
  * each choice, one request, and what parse announced of other units; each at the dearest threshold
- * that such a prompt may exceed. A prompt that nobody estimated counts a token a byte of the body, up to the context
- * length; an output without any cap SETTLE_OUTPUT_UNKNOWN. */
-#define SETTLE_OUTPUT_UNKNOWN 16384
-/* The most tokens it may take there, by the same rules, each choice's output counted. */
-int64_t settle_hold_tokens(const world_deployment *d, const tp_operation *op);
+ * that such a prompt may exceed. */
 int64_t settle_hold(const world_deployment *d, const tp_operation *op);
+/* The most prompt tokens that this operation may come to there. Where nobody counted: a token a byte
+ * of the body, for a picture (whose size tells nothing) 50,000 instead of its bytes, 1,024 more
+ * where there are tools or a schema, which providers put into words of their own; up to the context
+ * length. All of that length (1,000,000 tokens, where it is not known) where more is read than the
+ * body holds: documents, what is only referred to, searches (parse says USAGE "prompt" of -1). */
+int64_t settle_prompt_most(const world_deployment *d, const tp_operation *op);
+/* The most output tokens of one choice: what is asked for, at most the deployment's limit; an output
+ * without any cap SETTLE_OUTPUT_UNKNOWN. */
+#define SETTLE_OUTPUT_UNKNOWN 16384
+int64_t settle_output_most(const world_deployment *d, const tp_operation *op);
+/* Tokens to put aside of a limit of tokens a minute: as above, but a medium counts 1,000, or one
+ * picture would shut out all other requests. */
+int64_t settle_hold_tokens(const world_deployment *d, const tp_operation *op);
+/* A prompt that was read, but not counted by anybody: a token for each four bytes of the body, and
+ * 1,000 for a medium instead of its bytes. */
+int64_t settle_prompt_likely(const tp_operation *op);
 #endif

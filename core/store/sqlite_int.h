@@ -31,6 +31,7 @@ enum { /* statements that stay prepared */
     SQL_ENTRY,
     SQL_REFERENCE,
     SQL_TEAM,
+    SQL_TEAM_OWES,
     SQL_KEY,
     SQL_KEY_LOOKUP,
     SQL_KEY_GONE,
@@ -205,7 +206,7 @@ typedef struct sql_item { /* what one exchange put into the ledger; strings: bor
     uint32_t entries;           /* how many entries it stands for, 1 .. 3 */
 } sql_item;
 /* An amount beyond it, either way, is none (a milliard dollars). */
-#define SQL_NANO_MAX (INT64_C(1) << 60)
+#define SQL_NANO_MAX SETTLE_MOST
 static inline int sql_is_amount(int64_t nano)
 {
     return nano <= SQL_NANO_MAX && nano >= -SQL_NANO_MAX;

@@ -29,6 +29,10 @@ int sql_put_team(sql_db *d, const registry_team *t)
                      (const void *)(b.ptr + at[1]), at[2] - at[1], (const void *)(b.ptr + at[2]),
                      at[3] - at[2], (const void *)(b.ptr + at[3]), b.len - at[3]);
     free(b.ptr);
+    if (rc >= 0 && t->billing == CONF_POSTPAID) /* it may owe from now on, whatever it becomes */
+        rc = sql_run(sql_prepared(d, SQL_TEAM_OWES,
+                                  "INSERT OR IGNORE INTO meta VALUES('postpaid ' || ?, 1)"),
+                     "t", t->id);
     return rc;
 }
 

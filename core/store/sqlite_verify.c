@@ -162,8 +162,8 @@ static void overdrawn_row(verifying *v, sqlite3_stmt *s)
 {
     tp_str team = sql_text(s, 0);
     fault(v,
-          "team %.*s is prepaid, and its balance is %lld nano-dollars without "
-          "any adjustment",
+          "team %.*s has always been prepaid, and its balance is %lld nano-dollars "
+          "without any adjustment",
           STR_ARG(team), (long long)sqlite3_column_int64(s, 1));
 }
 
@@ -222,7 +222,9 @@ static int verify_ledger(verifying *v)
         rows(v,
              SUMS "SELECT s.team, s.credited - s.used FROM s JOIN team t ON t.id "
                   "= s.team"
-                  " WHERE t.billing = 1 AND s.credited - s.used - (SELECT "
+                  " WHERE t.billing = 1 AND NOT EXISTS (SELECT 1 FROM meta WHERE name = "
+                  "'postpaid ' || t.id)"
+                  " AND s.credited - s.used - (SELECT "
                   "coalesce(sum(nano), 0)"
                   " FROM ledger_entry WHERE team = s.team AND kind = 6 AND nano "
                   "< 0) < 0",

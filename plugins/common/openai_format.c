@@ -249,7 +249,7 @@ static tp_status relay_choices(frame *f, int *finished)
         if (!r->answered)
             r->answered = (uint8_t)has_answer(f, &ch);
         *finished |= ch.finish != 0;
-        if (r->sse && ch.body)
+        if (ch.body)
             f->bytes += answer_bytes(f, ch.body);
     }
     return TP_OK;

@@ -8,6 +8,7 @@ typedef struct verdict {
     int status, ok, late; /* late: an error event after a part of the answer */
     int open;
     int64_t units, priced;
+    int64_t words; /* of the upstreams of the attempt that decided */
     buf text;
 } verdict;
 
@@ -49,6 +50,9 @@ static int judge(actor *a, const attempt *at, verdict *v)
     CHECK(a, at->steps, "an attempt that did not begin");
     outcome o = attempt_outcome(a, at, &v->text);
     v->units = o.units;
+    v->words = 0;
+    for (int i = 0; i < at->steps; i++)
+        v->words += at->step[i].count;
     v->open = o.open;
     v->ok = o.complete;
     v->late = !o.complete && a->q.stream && o.answered;
@@ -186,7 +190,14 @@ static void check_answer(const actor *a, const verdict *v)
     CHECK(a, a->settled_outcome == how, "settled as %d instead of %d", a->settled_outcome, how);
     int64_t cost = v->ok && v->priced ? v->units : 0;
     int echo = a->shipped && !a->attempt_count;
-    CHECK(a, echo || a->settled_nano == cost, "costs %lld instead of %lld",
+    /* Nobody has said what it took, or that it took nothing: then it is estimated, a token for four
+     * bytes, or for a frame whose bytes nobody tells. */
+    int untold = v->ok && v->priced && v->units == 0;
+    int64_t most = (int64_t)v->text.len + v->words;
+    CHECK(a, !untold || echo || (a->settled_nano >= 0 && a->settled_nano <= most),
+          "estimated at %lld, and there were %lld bytes and words", (long long)a->settled_nano,
+          (long long)most);
+    CHECK(a, echo || untold || a->settled_nano == cost, "costs %lld instead of %lld",
           (long long)a->settled_nano, (long long)cost);
 }
 

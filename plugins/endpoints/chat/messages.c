@@ -131,6 +131,7 @@ static int content_part(check *k, const place *at, uint32_t t, tp_str role)
         place inner = member_of(at, SPAN("refusal"));
         return chat_want(k, &inner, text, TP_STRING, "a string") && chat_emit_text(k, role, text);
     }
+    k->open = 1;
     return chat_emit_raw(k, role, t); /* a part that only some upstream knows */
 }
 
@@ -148,6 +149,7 @@ static int content(check *k, const place *at, const message *m, uint32_t role, t
 {
     place here = member_of(at, SPAN("content"));
     uint32_t kind = span_kind(k->d, m->content), i = 0;
+    k->open |= span_given(k->d, m->audio); /* an earlier answer's sound, by its id */
     if (kind == TP_STRING)
         return chat_emit_text(k, word, m->content);
     if (kind == TP_ARRAY && span_filled(k->d, m->content)) {
@@ -315,13 +317,18 @@ static int one_tool(check *k, const place *at, uint32_t t)
         return 0;
     uint32_t type = k->h->find(k->d, t, SPAN("type")), fn = k->h->find(k->d, t, SPAN("function"));
     place p_type = member_of(at, SPAN("type")), p_fn = member_of(at, SPAN("function"));
-    if (!type && !fn && is_own_word(k, t))
+    if (!type && !fn && is_own_word(k, t)) {
+        k->open = 1;
         return 1;
+    }
     if (type || !fn) { /* Mistral's clients leave the type out beside a function */
         if (!chat_want_filled(k, &p_type, type))
             return 0;
-        if (!span_is(span_text(k->h, k->c, k->d, type), "function"))
-            return 1; /* a kind of tool that only some upstream knows */
+        tp_str word = span_text(k->h, k->c, k->d, type);
+        if (!span_is(word, "function")) {        /* a kind that only some upstream knows: what it */
+            k->open |= !span_is(word, "custom"); /* finds is read as well; custom ones are clients' */
+            return 1;
+        }
     }
     if (!chat_want(k, &p_fn, fn, TP_OBJECT, "an object with a member 'name'"))
         return 0;

@@ -4,7 +4,8 @@
 
 enum { P_NONE, P_MODEL, P_MESSAGES, P_TEMPERATURE, P_TOP_P, P_N, P_MAX_TOKENS, P_MAX_COMPLETION,
        P_STOP, P_PENALTY, P_LOGIT_BIAS, P_SEED, P_TOOLS, P_TOOL_CHOICE, P_FORMAT, P_STREAM,
-       P_STREAM_OPTIONS, P_USER, P_BOOL, P_TOP_LOGPROBS, P_EFFORT, P_MODALITIES, P_FUNCTIONS };
+       P_STREAM_OPTIONS, P_USER, P_BOOL, P_TOP_LOGPROBS, P_EFFORT, P_MODALITIES, P_FUNCTIONS,
+       P_SEARCH };
 
 typedef struct request { /* what is known of the body before and while it is checked */
     uint32_t model, messages;
@@ -19,6 +20,7 @@ static int parameter_of(tp_str k)
     case 4: IS("stop", P_STOP); IS("user", P_USER); IS("seed", P_SEED); break;
     case 5: IS("model", P_MODEL); IS("tools", P_TOOLS); IS("top_p", P_TOP_P); break;
     case 6: IS("stream", P_STREAM); break;
+    case 7: IS("plugins", P_SEARCH); break;
     case 8: IS("messages", P_MESSAGES); IS("logprobs", P_BOOL); break;
     case 9: IS("functions", P_FUNCTIONS); break;
     case 10: IS("max_tokens", P_MAX_TOKENS); IS("logit_bias", P_LOGIT_BIAS);
@@ -28,7 +30,8 @@ static int parameter_of(tp_str k)
     case 14: IS("stream_options", P_STREAM_OPTIONS); break;
     case 15: IS("response_format", P_FORMAT); break;
     case 16: IS("presence_penalty", P_PENALTY); IS("reasoning_effort", P_EFFORT); break;
-    case 17: IS("frequency_penalty", P_PENALTY); break;
+    case 17: IS("frequency_penalty", P_PENALTY); IS("search_parameters", P_SEARCH); break;
+    case 18: IS("web_search_options", P_SEARCH); break;
     case 19: IS("parallel_tool_calls", P_BOOL); break;
     case 21: IS("max_completion_tokens", P_MAX_COMPLETION); break;
     default: break;
@@ -178,6 +181,7 @@ static int check_one(check *k, request *q, int what, const place *at, uint32_t t
     case P_EFFORT: return check_effort(k, at, t);
     case P_MODALITIES: return check_modalities(k, at, t);
     case P_FUNCTIONS: return check_functions(k, at, t);
+    case P_SEARCH: k->open = 1; return 1; /* what is found becomes part of the prompt */
     default: return 1;
     }
 }
@@ -205,10 +209,16 @@ static int check_all(check *k, request *q)
     return chat_want_filled(k, &model, q->model) && chat_check_messages(k, &messages, q->messages);
 }
 
-/* The most that the reply may come to, over all choices. */
+/* The most that the reply may come to, over all choices; and that nobody can say so of the prompt. */
 static tp_status emit_worst(check *k, const request *q)
 {
     tp_event e = {.size = sizeof(e), .kind = TP_EV_USAGE, .number = -1};
+    tp_status st = TP_OK;
+    e.name = SPAN("prompt");
+    if (k->open)
+        st = k->h->emit(k->c, &e);
+    if (st != TP_OK)
+        return st;
     e.name = SPAN("completion");
     if (k->op->max_output_tokens >= 0)
         e.number = k->op->max_output_tokens <= INT64_MAX / q->n ? k->op->max_output_tokens * q->n

@@ -10,6 +10,7 @@ typedef struct check { /* one parse */
     const tp_doc *d;
     tp_operation *op;
     tp_status st;
+    int open; /* the upstream reads more than the body holds */
 } check;
 
 /* Where a value stands, as a chain on the stack: nothing is written until something is wrong. */

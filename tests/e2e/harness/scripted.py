@@ -33,8 +33,8 @@ def chunked(pieces, status=200, content_type="text/event-stream"):
 
 
 class Upstream:
-    """answer(request) -> bytes, or a list of bytes and seconds to wait between them. `requests` are
-    those that came. After an answer the connection stays open unless `close` is set. tls: an SSLContext."""
+    """answer(request) -> bytes, or a list of bytes and seconds to wait between them; None closes the
+    connection. `requests` are those that came. After an answer the connection stays open unless `close` is set. tls: an SSLContext."""
 
     def __init__(self, answer, close=False, tls=None):
         self.answer, self.close_after, self.tls = answer, close, tls
@@ -98,6 +98,8 @@ class Upstream:
                 self.requests.append(request)
                 out = self.answer(request)
                 for piece in [out] if isinstance(out, bytes) else out:
+                    if piece is None:
+                        return
                     if isinstance(piece, (int, float)):
                         if self._stop.wait(piece):
                             return
