@@ -16,6 +16,8 @@ credits last in the end; the balance is never below 0, and each refusal is held 
     So it is certainly wrong when credits - those charges - those holds >= the hold that was refused.
 """
 import argparse
+import contextlib
+import functools
 import json
 import pathlib
 import sys
@@ -35,8 +37,8 @@ COST = 11 * 10_000 + 7 * 100_000
 HOLD = len(json.dumps(BODY)) * 10_000 + 20 * 100_000
 
 
-def gateway(mock):
-    return Governed(workers=4, providers={"up": openai(mock.url)}, echo=False, models={
+def gateway(mock, workers=4):
+    return Governed(workers=workers, providers={"up": openai(mock.url)}, echo=False, models={
         "exact": priced("up", EXACT),
         "above": priced("up", ABOVE, upstream(delay_ms=3))})
 
@@ -50,7 +52,8 @@ class Asked:
         self.read = time.monotonic()
         self.status = reply.status
         assert reply.status in (200, 402), reply
-        self.id = reply.json()["id"] if reply.status == 200 else None
+        first = json.loads(reply.events()[0]) if body.get("stream") and reply.status == 200 else None
+        self.id = first["id"] if first else reply.json()["id"] if reply.status == 200 else None
 
 
 class Watch:
@@ -70,6 +73,27 @@ class Watch:
             while not self.over:
                 self.look(c)
                 time.sleep(0.002)
+
+
+class Reloads:
+    """Reads the configuration anew, time and again; how often is in `count`."""
+
+    def __init__(self, gw):
+        self.gw, self.count, self.over = gw, 0, threading.Event()
+
+    def __enter__(self):
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+        return self
+
+    def run(self):
+        while not self.over.wait(0.02):
+            self.gw.reload()
+            self.count += 1
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.thread.join()
 
 
 def load(gw, team, key, work):
@@ -93,12 +117,12 @@ def load(gw, team, key, work):
     return sum(answers[:CLIENTS], []), watch.looks
 
 
-def exact(gw, run, requests):
+def exact(gw, run, requests, stream=False):
     """One run: exactly `requests` are served. Answers its figures."""
     team = f"exact-{run}-{time.monotonic_ns()}"
     gw.team(team, credits=f"{requests // 100}.{requests % 100:02d}")
     key = gw.key(team=team)["key"]
-    body = {"model": "exact", "messages": user()}
+    body = {"model": "exact", "messages": user(), **({"stream": True} if stream else {})}
 
     def work(c):
         out = []
@@ -180,12 +204,18 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--runs", type=int, default=20)
     p.add_argument("--requests", type=int, default=1000, help="that the credits last for")
+    p.add_argument("--workers", type=int, default=4)
+    p.add_argument("--reloads", action="store_true", help="read the configuration anew all the while")
     o = p.parse_args()
-    with tempfile.TemporaryDirectory() as tmp, Mock(pathlib.Path(tmp)) as mock, gateway(mock) as gw:
-        for name, work in (("exact", exact), ("above", above)):
+    with contextlib.ExitStack() as all_of, tempfile.TemporaryDirectory() as tmp, Mock(pathlib.Path(tmp)) as mock, \
+            gateway(mock, o.workers) as gw:
+        reloads = all_of.enter_context(Reloads(gw)) if o.reloads else None
+        streams = functools.partial(exact, stream=True)
+        for name, work in (("exact", exact), ("streams", streams), ("above", above)):
             for run in range(o.runs):
                 print(f"{name} {run + 1}/{o.runs}: {work(gw, run, o.requests)}", flush=True)
-        print("ledger:", gw.verify())
+        print("ledger:", gw.verify(), f"reloads: {reloads.count}" if reloads else "")
+        all_of.close()
     return 0
 
 

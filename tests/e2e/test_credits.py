@@ -40,6 +40,7 @@ STREAMS = {
     "untold": PIECES,
     "told": [*PIECES, chunk({}, "stop"), usage_chunk(100, 20)],
     "halfway": [chunk({"role": "assistant", "content": ""}), *PIECES[1:6], usage_chunk(50, 9), *PIECES[6:]],
+    "finished": [*PIECES, chunk({}, "stop")],
     "mute": [chunk({"role": "assistant", "content": ""})],
 }
 USAGES = {
@@ -351,6 +352,8 @@ def abort(gw, key, name, events, body):
     ("untold", 11, lambda body: (-(-len(body) // 4), 20), True),
     # It has said everything, and then the client went: exactly that.
     ("told", 13, lambda body: (100, 20), False),
+    # The answer was at its end, and the count that was to follow had not come: as one that was not.
+    ("finished", 12, lambda body: (-(-len(body) // 4), 21), True),
     # It has said so much by then; 40 bytes have come since.
     ("halfway", 12, lambda body: (50, 9 + 10), True)])
 def test_a_stream_that_its_client_breaks_off(gw, team, name, events, usage, estimated):
@@ -412,6 +415,16 @@ def test_race(mock):
             again += figures["refused and served again"]
         assert again > 0  # refusals were those of the moment
         gw.verify()
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_race_of_streams_and_reloads(mock, workers):
+    """The configuration is read anew all the while."""
+    with credits_race.gateway(mock, workers) as gw, credits_race.Reloads(gw) as reloads:
+        print(credits_race.exact(gw, 0, 320, stream=True))
+        print(credits_race.exact(gw, 1, 320))
+        assert reloads.count > 1
+    assert not reloads.thread.is_alive()
 
 
 def test_the_books_after_all_that(gw):
