@@ -75,6 +75,8 @@ static void take_head(conn *c, const http_head *h)
     c->expect = h->expect_continue;
     c->body_left = h->chunked ? -1 : TP_MAX(h->content_length, (int64_t)0);
     flight_run(c->f, &(dispatch_input){.kind = IN_HEAD, .head = h});
+    if (c->f && c->f->x.asking == ASK_VERIFY)
+        c->state = CONN_BUSY; /* until that is known: what follows is not wanted yet */
 }
 
 static void take_body(conn *c, tp_str bytes)

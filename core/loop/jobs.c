@@ -74,7 +74,12 @@ static void done_verify(uv_work_t *work, int status)
 {
     flight *f = over(work);
     int32_t right = status == 0 ? f->job->right : -1;
-    flight_run(f, &(dispatch_input){.kind = IN_VERIFIED, .code = right});
+    conn *c = f->c;
+    if (c)
+        c->state = CONN_READING;
+    flight_run(f, &(dispatch_input){.kind = IN_VERIFIED, .code = right}); /* f may be gone */
+    if (c)
+        conn_next(c);
 }
 
 int jobs_verify(flight *f, int32_t *right)
