@@ -121,6 +121,48 @@ static char *put_string(char *p, tp_str s)
     return p;
 }
 
+/* ---- Keys where none belong: people put one in the place of its id, or of a model's name. */
+#define SECRET_LEAST 40u /* characters of a run that may be a key, also one with some missing */
+#define SECRET_MARK 24u  /* a '_' stands before these, at the end of its prefix */
+#define SECRET_SHOWN 16u /* enough to tell keys apart, too little to be one */
+
+static int is_secret_char(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-';
+}
+
+static int is_secret(tp_str run)
+{
+    int capital = 0;
+    for (size_t i = 0; i < run.len; i++)
+        capital |= run.ptr[i] >= 'A' && run.ptr[i] <= 'Z';
+    return run.len >= SECRET_LEAST && capital && str_find(run, '_') < SECRET_MARK;
+}
+
+/* put_string, but of what looks like a key its beginning and "...". */
+static char *put_guarded(char *p, tp_str s)
+{
+    size_t from = 0, end = field(s).len, n = 0;
+    if (s.len < SECRET_LEAST)
+        return put_string(p, s);
+    *p++ = '"';
+    for (size_t at = 0; at < end; at += TP_MAX(n, 1u)) { /* runs are whole, also beyond the end */
+        for (n = 0; at + n < s.len && is_secret_char(s.ptr[at + n]);)
+            n++;
+        if (!is_secret(str_make(s.ptr + at, n)))
+            continue;
+        size_t stop = TP_MIN(at + SECRET_SHOWN, end);
+        p = put_escaped(p, (const unsigned char *)s.ptr + from, stop - from);
+        p = LIT(p, "...");
+        from = at + n;
+    }
+    if (from < end)
+        p = put_escaped(p, (const unsigned char *)s.ptr + from, end - from);
+    *p++ = '"';
+    return p;
+}
+
 static void put2(char *p, unsigned v)
 {
     p[0] = (char)('0' + v / 10);
@@ -223,9 +265,9 @@ size_t access_line(char *out, const settle_record *r)
     p = LIT(p, ",\"method\":");
     p = put_string(p, r->method);
     p = LIT(p, ",\"path\":");
-    p = put_string(p, r->path);
+    p = put_guarded(p, r->path);
     p = LIT(p, ",\"model\":");
-    p = put_string(p, r->model_asked);
+    p = put_guarded(p, r->model_asked);
     p = LIT(p, ",\"served\":");
     p = put_string(p, r->model_served);
     p = LIT(p, ",\"provider\":");

@@ -284,3 +284,21 @@ def test_what_is_written_stays_in_its_line(gw):
     gw.ask("GET", "/v1/keys", None, doc["key"])
     rows = all_rows(gw, name, 3)
     assert sorted(r["status"] for r in rows if r["key"] == name) == [403, 403, 404]
+
+
+def test_a_key_where_none_belongs(gw):
+    """People put a key in the place of its id, or of a model. The answer may say so; no log has it."""
+    boss, secrets = gw.key(team="acme", role="management", name="careless")["key"], []
+    for method, path, body in [
+            ("DELETE", "/v1/keys/{}", None), ("GET", "/admin/keys/{}", None), ("GET", "/v1/models/{}", None), ("GET", "/v1/{}/x", None),
+            ("DELETE", "/admin/teams/acme/byok/{}", None), ("GET", "/v1/keys?key={}", None),
+            ("POST", "/v1/chat/completions", {"model": "{}", "messages": []}), ("POST", "/v1/keys", {"{}": 1})]:
+        secrets.append(secret := gw.key(team="acme")["key"])
+        sent = json.loads(json.dumps(body).replace("{}", secret)) if body else None
+        r = gw.ask(method, path.format(secret), sent, boss)
+        assert r.status in (200, 400, 404), (path, r)
+    gw.socket("GET", "/admin/keys/" + secrets[0])
+    assert sum(r["key"] == "careless" for r in all_rows(gw, "careless", len(secrets))) == len(secrets)
+    for name, data in gw.kept().items():
+        for secret in secrets:
+            assert secret.encode() not in data and secret[-20:].encode() not in data, name

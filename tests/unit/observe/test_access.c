@@ -134,6 +134,37 @@ static void every_byte_at_every_place(void **state)
         }
 }
 
+#define SECRET "mUfH7fWxZ9qB0_yN-Tt4vKd2sLr8aPc6eGj1oQi3bXw" /* 43 characters */
+
+static void keys_are_not_shown(void **state)
+{
+    char path[700], want[600];
+    (void)state;
+    BECOMES("/v1/keys/tp_live_" SECRET, "\"/v1/keys/tp_live_mUfH7fWx...\",");
+    BECOMES("/v1/keys/cai_" SECRET "/x\"", "\"/v1/keys/cai_mUfH7fWxZ9qB.../x\\\"\",");
+    BECOMES("/caf\xc3\xa9/tp_live_" SECRET "/air_live_" SECRET "\xff",
+            "\"/caf\xc3\xa9/tp_live_mUfH7fWx.../air_live_mUfH7fW...\xef\xbf\xbd\",");
+    /* Mistyped: a character lost, one too many. */
+    path_becomes("/tp_live_" SECRET, 51, "\"/tp_live_mUfH7fWx...\",");
+    BECOMES("/tp_live_" SECRET "x", "\"/tp_live_mUfH7fWx...\",");
+    /* Cut within the key or before it: no more is shown. */
+    for (size_t before = 400; before <= 512; before++) {
+        memset(path, '/', before);
+        memcpy(path + before, "tp_live_" SECRET, 51);
+        size_t shown = TP_MIN(512 - before, 16u);
+        snprintf(want, sizeof(want), "\"%.*s%.*s%s\",", (int)before, path, (int)shown,
+                 path + before, shown ? "..." : "");
+        path_becomes(path, before + 51, want);
+    }
+    /* What is none stays whole. */
+    BECOMES("/v1/generations/gen-0Un3fK0Un3fK0Un3fK0Un3fK",
+            "\"/v1/generations/gen-0Un3fK0Un3fK0Un3fK0Un3fK\",");
+    BECOMES("/v1/models/meta-llama/Llama-3.3-70B-Instruct-Turbo-Free-For-All",
+            "\"/v1/models/meta-llama/Llama-3.3-70B-Instruct-Turbo-Free-For-All\",");
+    BECOMES("/v1/models/a_model_whose_name_is_really_quite_long_and_lower",
+            "\"/v1/models/a_model_whose_name_is_really_quite_long_and_lower\",");
+}
+
 static void long_names_are_cut(void **state)
 {
     char path[5000];
@@ -429,6 +460,7 @@ int main(void)
         cmocka_unit_test(what_is_not_known_is_null),
         cmocka_unit_test(nothing_breaks_a_line),
         cmocka_unit_test(every_byte_at_every_place),
+        cmocka_unit_test(keys_are_not_shown),
         cmocka_unit_test(long_names_are_cut),
         cmocka_unit_test(lines_reach_the_file),
         cmocka_unit_test(a_rotated_file_is_left_alone),
