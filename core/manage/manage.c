@@ -63,7 +63,7 @@ static const world_deployment *first_usable(const world_model *m, const admit_pr
 static int add_pricing(buf *b, const world_deployment *d)
 {
     static const char *const units[] = {"prompt",    "completion", "cache_read", "cache_write",
-                                        "reasoning", "request",    "image"};
+                                        "cache_write:1h", "reasoning", "request", "image"};
     int any = 0, rc = 0;
     for (uint32_t i = 0; i < TP_COUNT(units) && rc == 0; i++) {
         int64_t price = catalog_price(d->prices, d->price_count, str_of(units[i]));
@@ -75,6 +75,44 @@ static int add_pricing(buf *b, const world_deployment *d)
         any = 1;
     }
     return rc == 0 && any ? buf_adds(b, STR("}")) : rc;
+}
+
+/* The lowest threshold above `last`; 0: there is none. */
+static int64_t next_threshold(const world_deployment *d, int64_t last)
+{
+    int64_t next = 0, above;
+    for (uint32_t i = 0; i < d->price_count; i++) {
+        (void)conf_unit_plain(d->prices[i].unit, &above);
+        if (above > last && (!next || above < next))
+            next = above;
+    }
+    return next;
+}
+
+/* Of our own, beside the plain prices that every client of such lists knows:
+ * "pricing_above":{"200000":{"prompt":"0.0000025"}}, what counts for longer prompts; the lowest
+ * threshold first; nothing where no price has one. */
+static int add_pricing_above(buf *b, const world_deployment *d)
+{
+    int64_t at = d->price_tiers ? next_threshold(d, 0) : 0, above;
+    int rc = at ? buf_adds(b, STR(",\"pricing_above\":{")) : 0;
+    if (!at)
+        return 0;
+    for (const char *comma = ""; rc == 0 && at; at = next_threshold(d, at), comma = ",") {
+        const char *between = "";
+        rc = buf_printf(b, "%s\"%lld\":{", comma, (long long)at);
+        for (uint32_t i = 0; rc == 0 && i < d->price_count; i++) {
+            tp_str unit = conf_unit_plain(d->prices[i].unit, &above);
+            char text[40];
+            if (above != at)
+                continue;
+            catalog_price_print(text, TP_MAX(d->prices[i].nano_per_million, 0));
+            rc = buf_printf(b, "%s\"%.*s\":\"%s\"", between, STR_ARG(unit), text);
+            between = ",";
+        }
+        rc = rc ? rc : buf_adds(b, STR("}"));
+    }
+    return rc ? rc : buf_adds(b, STR("}"));
 }
 
 static int add_capabilities(buf *b, uint64_t bits)
@@ -109,6 +147,7 @@ static int add_model(buf *b, const world_model *m, const world_deployment *d)
         rc = add_pair(b, "description", c->description);
     rc = rc ? rc : add_number(b, "context_length", d->context_length);
     rc = rc ? rc : add_pricing(b, d);
+    rc = rc ? rc : add_pricing_above(b, d);
     if (rc == 0 && d->max_output_tokens >= 0)
         rc = buf_printf(b, ",\"top_provider\":{\"max_completion_tokens\":%lld}",
                         (long long)d->max_output_tokens);

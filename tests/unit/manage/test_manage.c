@@ -54,6 +54,25 @@ static void answers(const world *w, const char *path, const admit_principal *who
     buf_free(&out.body);
 }
 
+/* What counts for long prompts stands beside the plain prices, which stay what they are. */
+static void thresholds_stand_beside_the_prices(void **state)
+{
+    world *w = wf_world(
+        *state, "{\"providers\":{\"echo\":{}},\"models\":{\"long\":{\"price\":{"
+                "\"prompt@256000\":\"0.000004\",\"prompt\":\"0.000001\",\"completion\":\"0.000005\","
+                "\"prompt@128000\":\"0.000002\",\"cache_write:1h\":\"0.000003\","
+                "\"completion@256000\":\"0.00001\"},\"deployments\":[{\"provider\":\"echo\"}]}}}");
+    manage_reply out = ask(NULL, w, "/v1/models/long", NULL, 0);
+    static const char want[] =
+        "\"pricing\":{\"prompt\":\"0.000001\",\"completion\":\"0.000005\",\"cache_write:1h\":"
+        "\"0.000003\"},\"pricing_above\":{\"128000\":{\"prompt\":\"0.000002\"},\"256000\":{"
+        "\"prompt\":\"0.000004\",\"completion\":\"0.00001\"}},";
+    assert_int_equal(out.status, 200);
+    assert_non_null(memmem(buf_str(&out.body).ptr, buf_str(&out.body).len, want, sizeof(want) - 1));
+    buf_free(&out.body);
+    world_unref(w);
+}
+
 static void the_list_shows_what_can_be_used(void **state)
 {
     world *w = wf_world(*state, snippet);
@@ -127,6 +146,7 @@ static void health_says_how_it_is(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(thresholds_stand_beside_the_prices),
         cmocka_unit_test(the_list_shows_what_can_be_used),
         cmocka_unit_test(one_model),
         cmocka_unit_test(health_says_how_it_is),
