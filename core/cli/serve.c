@@ -371,6 +371,7 @@ int cli_serve(int argc, char **argv)
     if (rc == 0 && (rc = open_sinks(&a, w, &err)) != 0)
         world_unref(w);
     if (rc == 0) {
+        plug_loader_sweep(a.loader);
         loaded(&a, w);
         server_ports ports = {.arg = &a,
                               .manage = &a.manage,

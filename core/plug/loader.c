@@ -243,12 +243,13 @@ static int image_load(plug_loader *l, plug_image *i, tp_str file, tp_error *err)
     if (rc)
         return rc;
     snprintf(copy, sizeof(copy), "%s/%s.so", l->dir, i->sha256);
-    if (!copy_is_good(copy, i->sha256)) {
+    int lock = plug_dir_lock(l->dir, 0); /* until it is mapped, nobody may remove it */
+    if (!copy_is_good(copy, i->sha256))
         rc = copy_make(copy, file.ptr, file.len, err);
-        if (rc)
-            return rc;
-    }
-    return image_open(i, copy, err);
+    if (!rc)
+        rc = image_open(i, copy, err);
+    plug_dir_unlock(lock);
+    return rc;
 }
 
 int plug_load(plug_loader *l, const char *path, plug_image **out, tp_error *err)
@@ -286,6 +287,14 @@ int plug_load(plug_loader *l, const char *path, plug_image **out, tp_error *err)
     l->images = i;
     *out = i;
     return 0;
+}
+
+int plug_loader_sweep(plug_loader *l)
+{
+    int removed = plug_dir_sweep(l->dir, l->images);
+    if (removed)
+        log_line(l->log, LOG_INFO, "%d old copies of plugins were removed from %s", removed, l->dir);
+    return removed;
 }
 
 const plug_manifest *plug_image_manifest(const plug_image *i)

@@ -34,6 +34,9 @@ void plug_loader_free(plug_loader *l); /* forgets images; leaves them mapped */
  * the manifest's, a kind in the manifest that get_extension does not offer, a TLS segment, a table
  * without a function it needs, formats that are none, a state_size over 4,096. */
 int plug_load(plug_loader *l, const char *path, plug_image **out, tp_error *err);
+/* Removes the copies in run_dir/plugins that this loader has not loaded; how many. For the start,
+ * after the first world: it is safe beside other processes that use the same directory. */
+int plug_loader_sweep(plug_loader *l);
 const plug_manifest *plug_image_manifest(const plug_image *i);
 const char *plug_image_sha256(const plug_image *i); /* of the content, hex; as long as the image */
 

@@ -37,6 +37,13 @@ struct plug_image {
     tp_endpoint endpoint;
     tp_strategy strategy;
 };
+/* The directory of copies. Shared: copies are found, written and opened; alone: they are removed.
+ * Shared waits, alone does not. The descriptor, for plug_dir_unlock (which ignores -1), or -1: somebody
+ * else has it, or the file system has no locks (then nobody removes, so nothing is to be feared). */
+int plug_dir_lock(const char *dir, int alone);
+void plug_dir_unlock(int fd);
+/* Removes the copies that are none of `images`; how many went. 0 while another process loads. */
+int plug_dir_sweep(const char *dir, const plug_image *images);
 /* Asks the plugin for the tables of its manifest's kinds, copies and checks them. */
 int plug_image_bind(plug_image *i, const tp_plugin *p, tp_error *err);
 
