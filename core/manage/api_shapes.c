@@ -84,8 +84,8 @@ SHAPE(admin_generation, "AdminGeneration", {"id", "string", "the reply's id"},
       {"baseline", "money?", "of the same usage at the baseline model"}, RECORD_MEMBERS("money"),
       {"bytes_in", "integer", NULL}, {"bytes_out", "integer", NULL},
       {"prompt", "string?", "the request's body, where the store keeps it"});
-SHAPE(policy, "TeamPolicy", {"allow_models", "strings", "empty: all"},
-      {"deny_models", "strings", NULL}, {"allow_providers", "strings", "empty: all"},
+SHAPE(policy, "TeamPolicy", {"allow_models", "strings?", "null: all"},
+      {"deny_models", "strings", NULL}, {"allow_providers", "strings?", "null: all"},
       {"deny_providers", "strings", NULL}, {"min_trust", "integer", "0 to 3"},
       {"data_local", "boolean", NULL});
 SHAPE(team, "Team", {"id", "string", NULL}, {"name", "string", NULL}, {"active", "boolean", NULL},

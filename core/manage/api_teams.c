@@ -3,12 +3,21 @@
 
 #include "manage/manage_int.h"
 
+/* As it is set: an empty list would read as if nothing were allowed. */
+static void write_allowed(api_out *o, const char *name, const tp_str *list, uint32_t count)
+{
+    if (count)
+        api_list(o, name, list, count);
+    else
+        api_null(o, name);
+}
+
 static void write_policy(api_out *o, const conf_policy *p)
 {
     api_open(o, "policy", '{');
-    api_list(o, "allow_models", p->allow_models, p->allow_model_count);
+    write_allowed(o, "allow_models", p->allow_models, p->allow_model_count);
     api_list(o, "deny_models", p->deny_models, p->deny_model_count);
-    api_list(o, "allow_providers", p->allow_providers, p->allow_provider_count);
+    write_allowed(o, "allow_providers", p->allow_providers, p->allow_provider_count);
     api_list(o, "deny_providers", p->deny_providers, p->deny_provider_count);
     api_int(o, "min_trust", p->min_trust);
     api_bool(o, "data_local", p->data_local);

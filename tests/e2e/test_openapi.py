@@ -105,6 +105,15 @@ def test_what_was_done_before(gw):
         fits(gw, op, r)
 
 
+def test_a_policy_is_taken_as_it_is_shown(gw):
+    """What was read can be changed in one place and sent back."""
+    for policy in ({}, {"allow_models": ["echo"], "deny_models": ["x*"], "deny_providers": ["groq"], "min_trust": 1}):
+        shown = gw.api("PATCH", "teams/acme", {"policy": policy})["policy"]
+        assert shown["allow_providers"] is None and {**shown, **policy} == shown
+        assert gw.api("PATCH", "teams/acme", {"policy": shown})["policy"] == shown
+    gw.api("PATCH", "teams/acme", {"policy": None})
+
+
 # ---- What is refused, and what is taken.
 
 BODIES = [  # method, path, a body that is right, what a member needs beside it
