@@ -187,34 +187,75 @@ int cli_change_one(const cli_call *c, cli_print print)
     return rc;
 }
 
+typedef struct listing {
+    const cli_call *c;
+    cli_row row;
+    cli_table table;
+    int32_t begun, more;
+} listing;
+
+/* A single page is shown as it came; of several one document is made, page by page. */
+static int list_json(void *arg, const cli_page *p)
+{
+    listing *l = arg;
+    cli_answer *a = p->answer;
+    buf out;
+    int rc;
+    if (!l->begun && p->last)
+        return cli_print_answer(l->c, p->text, NULL);
+    buf_init(&out, SIZE_MAX);
+    rc = buf_adds(&out, l->begun ? STR("") : STR("{\"data\":["));
+    for (uint32_t i = cli_answer_first(a, p->data); i && rc == 0;
+         i = cli_answer_next(a, p->data, i)) {
+        rc = buf_adds(&out, l->begun ? STR(",") : STR(""));
+        rc = rc ? rc : buf_adds(&out, json_raw(&a->doc, i));
+        l->begun = 1;
+    }
+    if (p->last)
+        rc = rc ? rc : buf_printf(&out, "],\"next\":%.*s}\n", STR_ARG(p->next));
+    rc = rc != 0 || cli_put(l->c->group->name, buf_str(&out));
+    buf_free(&out);
+    return rc;
+}
+
+static int list_rows(void *arg, const cli_page *p)
+{
+    listing *l = arg;
+    for (uint32_t i = cli_answer_first(p->answer, p->data); i;
+         i = cli_answer_next(p->answer, p->data, i))
+        l->row(p->answer, i, &l->table);
+    l->more = !str_eq(p->next, STR("null"));
+    return 0;
+}
+
+static int print_rows(const listing *l, const char *none)
+{
+    buf out;
+    buf_init(&out, SIZE_MAX);
+    int rc = l->table.cells ? cli_table_print(&l->table, &out) : buf_printf(&out, "%s\n", none);
+    rc = rc != 0 || cli_put(l->c->group->name, buf_str(&out));
+    buf_free(&out);
+    if (rc == 0 && l->more)
+        fprintf(stderr, "(there are more: --limit N shows as many, --limit 0 all)\n");
+    return rc;
+}
+
 int cli_list_print(const cli_call *c, tp_str target, int64_t most, const cli_column *columns,
                    uint32_t count, cli_row row, const char *none)
 {
-    cli_reply reply = {0};
-    cli_answer answer;
     tp_error err = {0};
-    buf out;
+    listing l = {.c = c, .row = row};
     cli_api *a = cli_api_open(c->dir, &err);
     if (!a) {
         fprintf(stderr, "turnpike %s: %s\n", c->group->name, err.text);
         return 1;
     }
-    int rc = cli_api_pages(a, c, target, most, &reply);
+    cli_table_init(&l.table, columns, count);
+    int rc = cli_api_pages(a, c, target, most, c->json ? list_json : list_rows, &l);
     cli_api_close(a);
-    if (rc == 0 && c->json) {
-        rc = cli_print_answer(c, buf_str(&reply.text), NULL);
-    } else if (rc == 0) {
-        buf_init(&out, SIZE_MAX);
-        rc = cli_answer_read(&answer, buf_str(&reply.text));
-        uint32_t data = json_get(&answer.doc, 0, "data", NULL);
-        rc = rc ? rc : cli_list_table(&answer, data, columns, count, row, none, &out);
-        rc = rc != 0 || cli_put(c->group->name, buf_str(&out));
-        if (rc == 0 && cli_answer_text(&answer, 0, "next").len)
-            fprintf(stderr, "(there are more: --limit N shows as many, --limit 0 all)\n");
-        cli_answer_free(&answer);
-        buf_free(&out);
-    }
-    buf_free(&reply.text);
+    if (rc == 0 && !c->json)
+        rc = print_rows(&l, none);
+    cli_table_free(&l.table);
     return rc;
 }
 

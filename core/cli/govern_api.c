@@ -345,68 +345,59 @@ int cli_api_once(const cli_call *c, const char *method, tp_str target, tp_str bo
     return rc;
 }
 
-/* Appends the elements of one page's "data"; *rows of them; *next: the cursor, quoted as it came,
- * or "null". 0, or -1: no page. */
-static int add_page(buf *all, tp_str page, int64_t *rows, buf *next, buf *cursor)
+/* Reads one page: 0, or -1: it is none. *rows: how many it has more; cursor: the next one's, for a
+ * query; empty: there is none. */
+static int read_page(cli_page *p, int64_t *rows, buf *cursor)
 {
-    cli_answer answer;
-    int rc = cli_answer_read(&answer, page);
-    uint32_t data = rc == 0 ? json_get(&answer.doc, 0, "data", NULL) : 0;
-    uint32_t at = rc == 0 ? json_get(&answer.doc, 0, "next", NULL) : 0;
-    next->len = cursor->len = 0;
-    if (json_kind(&answer.doc, data) != TP_ARRAY)
-        rc = -1;
-    for (uint32_t i = rc == 0 ? cli_answer_first(&answer, data) : 0; i && rc == 0;
-         i = cli_answer_next(&answer, data, i)) {
-        if (*rows)
-            buf_adds(all, STR(","));
-        rc = buf_adds(all, json_raw(&answer.doc, i));
+    int rc = cli_answer_read(p->answer, p->text);
+    p->data = rc == 0 ? json_get(&p->answer->doc, 0, "data", NULL) : 0;
+    uint32_t at = rc == 0 ? json_get(&p->answer->doc, 0, "next", NULL) : 0;
+    cursor->len = 0;
+    p->next = STR("null");
+    if (rc != 0 || json_kind(&p->answer->doc, p->data) != TP_ARRAY)
+        return -1;
+    for (uint32_t i = cli_answer_first(p->answer, p->data); i;
+         i = cli_answer_next(p->answer, p->data, i))
         *rows += 1;
+    if (at) {
+        p->next = json_raw(&p->answer->doc, at);
+        rc = cli_encode(cursor, cli_answer_value(p->answer, at));
     }
-    if (rc == 0 && at) {
-        buf_adds(next, json_raw(&answer.doc, at));
-        cli_encode(cursor, cli_answer_value(&answer, at));
-    }
-    cli_answer_free(&answer);
     return rc;
 }
 
-int cli_api_pages(cli_api *a, const cli_call *c, tp_str target, int64_t most, cli_reply *reply)
+int cli_api_pages(cli_api *a, const cli_call *c, tp_str target, int64_t most, cli_take_page take,
+                  void *arg)
 {
-    buf all, next, cursor, page;
-    int64_t rows = 0, pages = 0, before;
+    buf cursor, where;
+    int64_t rows = 0, before;
     int rc;
-    buf_init(&all, SIZE_MAX);
-    buf_init(&next, 4096);
+    cli_page page = {0};
     buf_init(&cursor, 4096);
-    buf_init(&page, 64u << 10);
-    buf_adds(&all, STR("{\"data\":["));
+    buf_init(&where, 64u << 10);
     do {
+        cli_reply reply;
+        cli_answer answer = {0};
         before = rows;
-        page.len = 0;
-        buf_adds(&page, target);
-        buf_printf(&page, "%climit=%lld", str_has(target, '?') ? '&' : '?',
+        where.len = 0;
+        buf_adds(&where, target);
+        buf_printf(&where, "%climit=%lld", str_has(target, '?') ? '&' : '?',
                    (long long)(most && most - rows < PAGE_ROWS ? most - rows : PAGE_ROWS));
         if (cursor.len)
-            buf_printf(&page, "&cursor=%.*s", (int)cursor.len, cursor.ptr);
-        if (pages)
-            buf_free(&reply->text);
-        rc = cli_api_request(a, c, "GET", buf_str(&page), STR_NONE, reply);
-        if (rc == 0 && add_page(&all, buf_str(&reply->text), &rows, &next, &cursor) != 0)
-            rc = say(c, STR("the answer is no list: is the gateway of this version?"), "");
-        pages++;
-    } while (rc == 0 && cursor.len && rows > before && (!most || rows < most));
-    if (rc == 0 && pages > 1) {
-        buf_adds(&all, STR("],\"next\":"));
-        buf_adds(&all, next.len ? buf_str(&next) : STR("null"));
-        buf_adds(&all, STR("}"));
-        buf_free(&reply->text);
-        reply->text = all;
-        all = (buf){0};
-    }
-    buf_free(&all);
-    buf_free(&next);
+            buf_printf(&where, "&cursor=%.*s", (int)cursor.len, cursor.ptr);
+        rc = cli_api_request(a, c, "GET", buf_str(&where), STR_NONE, &reply);
+        if (rc == 0) {
+            page = (cli_page){.text = buf_str(&reply.text), .answer = &answer};
+            rc = read_page(&page, &rows, &cursor) == 0
+                     ? 0
+                     : say(c, STR("the answer is no list: is the gateway of this version?"), "");
+            page.last = !cursor.len || rows == before || (most && rows >= most);
+            rc = rc ? rc : take(arg, &page);
+            cli_answer_free(&answer);
+        }
+        buf_free(&reply.text);
+    } while (rc == 0 && !page.last);
     buf_free(&cursor);
-    buf_free(&page);
+    buf_free(&where);
     return rc;
 }

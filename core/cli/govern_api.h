@@ -2,6 +2,7 @@
  * socket, or, when none runs, of the store itself, by the same code in this process. */
 #ifndef TP_CLI_GOVERN_API_H
 #define TP_CLI_GOVERN_API_H
+#include "cli/answer.h"
 #include "cli/options.h"
 #include "manage/registry.h"
 
@@ -35,8 +36,18 @@ int cli_api_once(const cli_call *c, const char *method, tp_str target, tp_str bo
 /* The same over an open api. */
 int cli_api_request(cli_api *a, const cli_call *c, const char *method, tp_str target, tp_str body,
                     cli_reply *reply);
-/* Reads the pages of a list, "data" of each, up to `most` rows (0: all), the target being a path
- * with or without a query. reply->text: one document {"data":[...],"next":...}; the API's own bytes
- * when it was a single page. */
-int cli_api_pages(cli_api *a, const cli_call *c, tp_str target, int64_t most, cli_reply *reply);
+/* A page of a list, as the API wrote it, and read; `data`: its rows; `next`: where the next begins,
+ * as JSON. All valid for the call. Not 0: no further page. */
+typedef struct cli_page {
+    tp_str text, next;
+    cli_answer *answer;
+    uint32_t data;
+    int32_t last; /* none follows */
+} cli_page;
+typedef int (*cli_take_page)(void *arg, const cli_page *page);
+/* Asks for a list page by page, up to `most` rows (0: all), the target being a path with or without
+ * a query, so that a list of any length is never held whole. 0; or the exit status, and all is said
+ * (or what take returned). */
+int cli_api_pages(cli_api *a, const cli_call *c, tp_str target, int64_t most, cli_take_page take,
+                  void *arg);
 #endif

@@ -1,5 +1,6 @@
 """The commands of governance when something is wrong: the command line, what they print to, the gateway, the terminal."""
 import fcntl
+import json
 import os
 import pty
 import re
@@ -168,6 +169,27 @@ def test_an_answer_cannot_command_the_terminal(resting, fake):
 def test_an_answer_that_takes_long(resting, fake):
     fake.answers = [[b"200\n", 6, b'{"data":[],"next":null}'], [b"{}"]]  # it asks meanwhile; the fake answers one at a time
     assert resting.say("keys", "list").startswith("There are no keys")
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_a_list_of_any_length(resting, fake, more):
+    """More than one document may hold: it is read page by page, and with --json printed so."""
+    row = {"id": "gen-1", "created_at": "2026-04-15T10:30:00.125Z", **{f"m{i}": i for i in range(40)}}
+    page = b"200\n" + json.dumps({"data": [row] * 1000, "next": "a b"}).encode()
+    fake.answers = [[page]] * 60 + [[b'200\n{"data":[],"next":null}']]
+    text = resting.say("generations", "list", "--limit", "0", *more)
+    if more:
+        doc = json.loads(text)
+        assert len(doc["data"]) == 60000 and doc["data"][-1] == row and doc["next"] is None
+    else:
+        assert len(text.splitlines()) == 60001
+    assert len(fake.lines) == 61 and b"cursor=a%20b" in fake.lines[-1] and b"cursor" not in fake.lines[0]
+    # One that ends too early is not taken for whole.
+    fake.answers = [[page], [page[:-9]]]
+    r = resting.run("generations", "list", "--limit", "0", *more)
+    assert r.returncode == 1 and "broke off" in r.stderr
+    with pytest.raises(ValueError):
+        json.loads(r.stdout)
 
 
 # ---- A provider key that is typed.
