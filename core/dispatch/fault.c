@@ -1,6 +1,6 @@
 /* How an attempt failed: what the client is told of it, and what the operator is. The two differ
  * where the trouble is between gateway and upstream: its words on the gateway's key or bill are for
- * the operator alone, its words on the request (which may quote it) for the client alone. */
+ * the operator alone, its words on the request (and any that quote it) for the client alone. */
 #include "dispatch/dispatch_int.h"
 
 #include <stdio.h>
@@ -89,6 +89,28 @@ static tp_str without_secret(exchange *x, tp_str text)
     return out ? str_make(out, (size_t)(p - out)) : STR_NONE;
 }
 
+/* ---- What the client wrote. An upstream's words may quote it, and no log has words of a request. */
+
+#define QUOTE_RUN 12u          /* so many bytes of a request in a row are a quotation */
+#define QUOTE_BODY (256u << 10) /* of a longer request it is not looked for: no word is told */
+
+static int quotes(tp_str words, tp_str body)
+{
+    for (size_t i = 0; i + QUOTE_RUN <= words.len; i++)
+        if (memmem(body.ptr, body.len, words.ptr + i, QUOTE_RUN))
+            return 1;
+    return 0;
+}
+
+/* The words as far as the log may have them: all or nothing. The request is given back when its
+ * answer begins; of what its upstream says after that nobody can tell. */
+static tp_str unquoted(const exchange *x, tp_str words)
+{
+    tp_str body = x->op.body.text;
+    words = clip(words, NOTE_MAX);
+    return body.len && body.len <= QUOTE_BODY && !quotes(words, body) ? words : STR_NONE;
+}
+
 /* ---- For the client. */
 
 void dispatch_upstream_over(exchange *x, int failed)
@@ -155,8 +177,10 @@ static void note_error(exchange *x, const tp_event *e, const error_kind *k, tp_s
     char status[24] = "error";
     if (x->up_status >= 400)
         snprintf(status, sizeof(status), "HTTP %d", (int)x->up_status);
-    tp_str name = e->id.len ? e->id : e->name;
-    tp_str shown = k->words == WORDS_CLIENT ? clip(name, 64) : words;
+    tp_str name = clip(e->id.len ? e->id : e->name, 64);
+    tp_str shown = k->words == WORDS_CLIENT ? STR_NONE : unquoted(x, words);
+    if (!shown.len)
+        shown = name;
     tp_str note = arena_printf(&x->mem, "%s%s%.*s", status, shown.len ? ": " : "", STR_ARG(shown));
     dispatch_note(x, note);
 }

@@ -7,6 +7,7 @@ import pytest
 
 from harness.govern import KEY, SURFACES, Governed, model, money, openai, priced, together, upstream, user
 from harness.raw import eventually
+from harness.scripted import Upstream, chunked, reply
 
 PRICE = {"prompt": "0.000001", "completion": "0.000002"}
 COST = 11 * 1000 + 7 * 2000
@@ -185,6 +186,38 @@ def test_all_that_is_known(gw, key):
     assert doc["prompt"] is None  # by default
     gw.flush()
     assert not any(MARK.encode() in data for data in gw.kept().values())
+
+
+def test_no_file_has_a_word_of_a_prompt(mock):
+    """Nor where an upstream's error quotes it, whole or in the middle of a stream."""
+    said = f"cannot read '{MARK} and what follows it'"
+
+    def answer(r):
+        status = int(r.json()["model"])
+        if status != 200:
+            return reply(status, {"error": {"message": said, "type": "server_error", "code": "boom"}})
+        first = {"id": "u", "object": "chat.completion.chunk", "created": 1, "model": "u",
+                 "choices": [{"index": 0, "delta": {"content": "hi"}, "finish_reason": None}]}
+        return chunked([b"data: " + json.dumps(d).encode() + b"\n\n" for d in (
+            first, {"error": {"message": said, "type": "server_error", "code": "boom"}})])
+
+    statuses = (400, 401, 403, 404, 413, 422, 429, 500, 502, 503, 529)
+    with Upstream(answer) as u, Governed(
+            providers={"up": openai(u.url)},
+            models={f"m{s}": model({"provider": "up", "model": str(s), "price": PRICE}) for s in (*statuses, 200)}) as gw:
+        gw.team("acme", credits="10")
+        key = gw.key(team="acme")["key"]
+        for s in (*statuses, 200):
+            for stream in (True,) if s == 200 else (False, True):
+                r = gw.ask("POST", "/v1/chat/completions", {"model": f"m{s}", "stream": stream, "messages": user(f"{MARK} and what follows it")}, key)
+                assert r.status == 200 if s == 200 else r.status >= 400, (s, r)
+        assert gw.ask("POST", "/v1/chat/completions", f'{{"model": "m500", "{MARK}": '.encode(), key).status == 400
+        assert gw.ask("POST", "/v1/chat/completions", {"model": "m500", "messages": [{"role": MARK, "content": MARK}]}, key).status == 400
+        gw.flush()
+        gw.stop()
+        assert b"HTTP 502" in gw.access_log.read_bytes() and b"boom" in gw.access_log.read_bytes()
+        assert [l for data in gw.kept().values() for l in data.split(b"\n") if MARK.encode() in l] == []
+        gw.start()
 
 
 def test_prompts_where_they_are_kept(mock):
