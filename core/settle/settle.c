@@ -122,12 +122,19 @@ static int is_reached(const conf_price *p, int64_t prompt_tokens, tp_str *unit)
     return above == 0 || prompt_tokens > above;
 }
 
-/* A variant of what is written to a cache is asked for by its name ("1h") in the request: who does
- * not ask need not hold it. An escape might hide the name. */
-static int may_ask(tp_str body, tp_str variant)
+/* An escape might hide the name. */
+static int may_name(tp_str text, tp_str variant)
 {
-    return body.len && (memmem(body.ptr, body.len, variant.ptr, variant.len) ||
-                        memmem(body.ptr, body.len, "\\u", 2));
+    return text.len && (memmem(text.ptr, text.len, variant.ptr, variant.len) ||
+                        memmem(text.ptr, text.len, "\\u", 2));
+}
+
+/* A variant of what is written to a cache is asked for by its name ("1h"), in the request or in what
+ * the deployment adds to each: where nobody asks it need not be held. */
+static int may_ask(const world_deployment *d, const tp_operation *op, tp_str variant)
+{
+    return (d->conf && may_name(d->conf->options.text, variant)) ||
+           may_name(op->body.text, variant);
 }
 
 /* The dearest way in which a prompt (or a completion) token may be counted, at any threshold that
@@ -145,7 +152,7 @@ static int64_t dearest(const world_deployment *d, const tp_operation *op, int64_
         tp_str plain = str_make(unit.ptr, colon);
         for (uint32_t k = 0; k < count; k++)
             if (str_eq(plain, units[k]) &&
-                (colon == unit.len || may_ask(op->body.text, str_skip(unit, colon + 1))))
+                (colon == unit.len || may_ask(d, op, str_skip(unit, colon + 1))))
                 most = p->nano_per_million;
     }
     return most;

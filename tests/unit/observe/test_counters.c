@@ -48,6 +48,8 @@ static void the_page_sums_all_workers(void **state)
     (void)state;
     ok.streamed = 1;
     counters_finished(a, &ok);
+    usage_set(&ok.used, STR("cache_write"), 3);
+    usage_set(&ok.used, STR("cache_write:1h"), 40);
     counters_finished(b, &ok);
     counters_finished(b, &bad);
     counters_finished(a, &gone);
@@ -67,6 +69,7 @@ static void the_page_sums_all_workers(void **state)
     has(&page, "turnpike_outcomes_total{outcome=\"cancelled\"} 1");
     has(&page, "turnpike_units_total{unit=\"prompt\"} 28");
     has(&page, "turnpike_units_total{unit=\"other\"} 8");
+    has(&page, "turnpike_units_total{unit=\"cache_write\"} 43"); /* its variant is one of it */
     has(&page, "turnpike_units_total{unit=\"completion\"} 0");
     has(&page, "turnpike_streams_total 2");
     has(&page, "turnpike_upstream_attempts_total 4");

@@ -220,6 +220,10 @@ static void an_hour_is_held_where_it_may_be_asked_for(void **state)
     tp_operation op = {.prompt_tokens = 10, .choices = 1, .body = {.text = STR("{\"a\":1}")}};
     (void)state;
     assert_int_equal(settle_hold(&d, &op), 30000);
+    const conf_deployment adds = {.options = {.text = STR("{\"cache_control\":{\"ttl\":\"1h\"}}")}};
+    d.conf = &adds; /* to every request */
+    assert_int_equal(settle_hold(&d, &op), 60000);
+    d.conf = NULL;
     op.body.text = STR("{\"ttl\":\"1h\"}");
     assert_int_equal(settle_hold(&d, &op), 60000);
     op.body.text = STR("{\"ttl\":\"\\u0031h\"}");
