@@ -15,7 +15,8 @@ typedef struct book book;
 
 /* ---- Windows: fixed, of 60 s, beginning with the first request; one word each, so that exactly as
  * many pass as may, over all workers. The words may lie in a mapped file, which lets them survive a
- * restart. Times are Unix milliseconds; a clock set back by more than a window begins a new one. */
+ * restart. Times are Unix milliseconds; a clock set back by more than a window begins a new one,
+ * one set back by less lets the window begin anew with what was taken of it. */
 typedef struct window_words { /* 24 bytes in the file; id: hash of the key's id, 0: free */
     _Atomic uint64_t id, requests, tokens;
 } window_words;

@@ -12,6 +12,7 @@ typedef struct shape {
     unsigned time_bits;
     int64_t tick16; /* milliseconds of a tick, times 16 */
 } shape;
+#define CLOCKS_APART_MS 1000 /* two threads' clocks at the same moment */
 static const shape REQUESTS = {40, 16}, TOKENS = {30, 1000};
 
 static uint64_t most(shape s)
@@ -30,14 +31,21 @@ static uint64_t began(shape s, uint64_t word)
     return word >> (64 - s.time_bits);
 }
 
-/* Is the word's window one of this moment? *age: ticks since it began; negative when the clock was
- * set back by less than a window, or another thread's clock is a little ahead. */
-static int in_window(shape s, uint64_t word, uint64_t now, int64_t *age)
+/* Is the word's window one of this moment? *age: ticks since it began; a little below zero when
+ * another thread's clock is ahead. *start: when it began; now, where the clock was set back by less
+ * than a window: what was taken stays taken, and yet nobody waits for longer than a window. */
+static int in_window(shape s, uint64_t word, uint64_t now, int64_t *age, uint64_t *start)
 {
     unsigned rest = 64 - s.time_bits;
-    int64_t length = WINDOW_MS * 16 / s.tick16;
-    *age = (int64_t)((now - began(s, word)) << rest) >> rest;
-    return word != 0 && *age<length && * age> - length;
+    int64_t length = WINDOW_MS * 16 / s.tick16, apart = CLOCKS_APART_MS * 16 / s.tick16;
+    *start = began(s, word);
+    *age = (int64_t)((now - *start) << rest) >> rest;
+    int same = word != 0 && *age < length && *age > -length;
+    if (!same || *age < -apart) {
+        *start = now;
+        *age = 0;
+    }
+    return same;
 }
 
 static void show(shape s, int64_t limit, int64_t taken, int64_t age, int64_t now_ms,
@@ -58,25 +66,24 @@ static int take(shape s, _Atomic uint64_t *word, int64_t limit, int64_t n, int o
                 uint64_t *token, window_view *view)
 {
     uint64_t now = ticks(s, now_ms), old = atomic_load_explicit(word, memory_order_relaxed), next;
+    uint64_t start;
     int64_t taken, age;
+    int passes;
     n = TP_MIN(n, (int64_t)most(s));
     do {
-        int same = in_window(s, old, now, &age);
+        int same = in_window(s, old, now, &age, &start);
         taken = same ? (int64_t)(old & most(s)) : 0;
-        uint64_t start = same ? began(s, old) : now;
-        if (!same)
-            age = 0;
-        if (n > limit - taken && !(over && taken == 0)) {
-            show(s, limit, taken, age, now_ms, view);
-            return 0;
-        }
-        next = start << (64 - s.time_bits) | (uint64_t)(taken + n);
+        passes = n <= limit - taken || (over && taken == 0);
+        if (!passes && (!same || start == began(s, old)))
+            break; /* nothing changes */
+        taken += passes ? n : 0;
+        next = start << (64 - s.time_bits) | (uint64_t)taken;
     } while (!atomic_compare_exchange_weak_explicit(word, &old, next, memory_order_relaxed,
                                                     memory_order_relaxed));
-    if (token)
-        *token = began(s, next);
-    show(s, limit, taken + n, age, now_ms, view);
-    return 1;
+    if (passes && token)
+        *token = start;
+    show(s, limit, taken, age, now_ms, view);
+    return passes;
 }
 
 int window_take(_Atomic uint64_t *word, int64_t limit, int64_t now_ms, window_view *view)
@@ -88,8 +95,9 @@ static void look(shape s, _Atomic uint64_t *word, int64_t limit, int64_t now_ms,
 {
     uint64_t now = ticks(s, now_ms), old = atomic_load_explicit(word, memory_order_relaxed);
     int64_t age;
-    int same = in_window(s, old, now, &age);
-    show(s, limit, same ? (int64_t)(old & most(s)) : 0, same ? age : 0, now_ms, view);
+    uint64_t start;
+    int same = in_window(s, old, now, &age, &start);
+    show(s, limit, same ? (int64_t)(old & most(s)) : 0, age, now_ms, view);
 }
 
 void window_look(_Atomic uint64_t *word, int64_t limit, int64_t now_ms, window_view *view)
@@ -111,11 +119,11 @@ int window_reserve(_Atomic uint64_t *word, int64_t limit, int64_t n, int64_t now
 void window_return(_Atomic uint64_t *word, uint64_t token, int64_t n, int64_t used, int64_t now_ms)
 {
     uint64_t now = ticks(TOKENS, now_ms), old = atomic_load_explicit(word, memory_order_relaxed);
-    uint64_t next, end = most(TOKENS);
+    uint64_t next, start, end = most(TOKENS);
     int64_t age;
     uint64_t minus = (uint64_t)TP_MIN(n, (int64_t)end), plus = (uint64_t)TP_MIN(used, (int64_t)end);
     do {
-        if (!in_window(TOKENS, old, now, &age) || began(TOKENS, old) != token)
+        if (!in_window(TOKENS, old, now, &age, &start) || began(TOKENS, old) != token)
             return; /* that window is over, and with it what was taken of it */
         uint64_t count = old & end;
         count = count > minus ? count - minus : 0;

@@ -59,8 +59,16 @@ static void clocks_may_be_set(void **state)
     assert_int_equal(window_take(&word, 1, T0, NULL), 1);
     assert_int_equal(window_take(&word, 1, T0 - 5, &v), 0); /* another thread's clock */
     assert_int_equal(v.retry_after_s, 60);
-    assert_int_equal(window_take(&word, 1, T0 - 59999, NULL), 0);
-    assert_int_equal(window_take(&word, 1, T0 - 60000, NULL), 1);
+    assert_int_equal(window_take(&word, 1, T0 - 40000, &v), 0); /* set back: it begins anew, full */
+    assert_int_equal(v.retry_after_s, 60);
+    assert_int_equal(v.reset_s, (T0 + 20000 + 999) / 1000);
+    window_look(&word, 1, T0 + 19999, &v);
+    assert_int_equal(v.remaining, 0);
+    assert_int_equal(window_take(&word, 1, T0 + 19999, NULL), 0);
+    assert_int_equal(window_take(&word, 2, T0 - 60001, &v), 1); /* once more, and there is room */
+    assert_int_equal(v.remaining, 0);
+    assert_int_equal(window_take(&word, 2, T0 - 60001, &v), 0);
+    assert_int_equal(window_take(&word, 2, T0 - 120001, &v), 1);
     assert_int_equal(window_take(&word, 1, T0 + INT64_C(86400000) * 4000, NULL), 1);
 }
 
