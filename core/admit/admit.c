@@ -303,6 +303,23 @@ int admit_no_session(const admit_env *env, const world *w, const world_route *r,
     return count_address(&a, NULL);
 }
 
+void admit_unverified(const admit_env *env, const world *w, tp_str address, tp_now now,
+                      admit_principal *who)
+{
+    if (w->conf->admission.address_requests_per_minute)
+        address_give_back(env->addresses, address, who->token_window, now.unix_ms);
+}
+
+void admit_unread(const admit_env *env, const world *w, const world_route *r, tp_str address,
+                  tp_now now, admit_principal *who)
+{
+    profile_error e; /* it is refused for another reason already */
+    const asking a = {env, w, r, address, now, who, &e};
+    memset(who, 0, offsetof(admit_principal, said));
+    who->surface = r->surface;
+    (void)count_address(&a, NULL);
+}
+
 void admit_release(const admit_env *env, admit_principal *who, tp_now now)
 {
     if (who->holding)

@@ -63,6 +63,14 @@ int admit_verified(const admit_env *env, const world *w, const world_route *r, i
  * ADMIT_REFUSED and *e (429). */
 int admit_no_session(const admit_env *env, const world *w, const world_route *r, tp_str address,
                      tp_now now, admit_principal *who, profile_error *e);
+/* After ADMIT_SLOW: nobody had time to look into the key. It was no attempt, so the address gets
+ * back what it gave for one. */
+void admit_unverified(const admit_env *env, const world *w, tp_str address, tp_now now,
+                      admit_principal *who);
+/* A request whose head could not be read counts for the address, as far as that has room, and is
+ * told so: who->window. */
+void admit_unread(const admit_env *env, const world *w, const world_route *r, tp_str address,
+                  tp_now now, admit_principal *who);
 /* The exchange is over: unpins, counts down. What is still held is given back (cost 0). */
 void admit_release(const admit_env *env, admit_principal *who, tp_now now);
 

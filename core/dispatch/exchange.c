@@ -18,7 +18,7 @@ static const struct {
     step_fn step;
     int wants; /* the input it waits for; 0: several, it looks itself; -1: none, runs at once */
 } steps[ST_COUNT] = {
-    [ST_HEAD] = {"head", dispatch_on_head, IN_HEAD},
+    [ST_HEAD] = {"head", dispatch_on_head, 0},
     [ST_VERIFIED] = {"verified", dispatch_on_verified, IN_VERIFIED},
     [ST_MANAGE] = {"manage", dispatch_on_manage, 0},
     [ST_MANAGED] = {"managed", dispatch_on_managed, IN_MANAGED},

@@ -3,6 +3,7 @@
  * answered at once today. So a whole life, with its retries, cut streams, time-outs and refunds,
  * runs in a test in virtual time.
  *
+ *   HEAD_FAILED -> [400 408 414 431 501 503 505]
  *   HEAD -> [401 403 404 405 411 415 429] -> read_body -> BODY -> CALL parse -> candidates -> CALL rank
  *     -> HOLD -> per candidate: CALL convert, CALL build, AWAIT credential, start upstream
  *     -> UP_REPLY... : CALL head, then a frame at a time CALL data, CALL render -> write
@@ -23,7 +24,10 @@ typedef struct exchange exchange;
 
 /* ---- Inputs. */
 enum {
-    IN_HEAD = 1,    /* head: the request's, living in x->req */
+    IN_HEAD = 1,    /* head: the request's, living in x->req. code: 0; or 413, 417, 503: the driver
+                       must refuse it, what: why */
+    IN_HEAD_FAILED, /* the head cannot be had or read; code: 400 ... 505; what: why; head: method_text
+                       and path as far as they are known, nothing else; for this run */
     IN_BODY,        /* bytes: the whole body, valid until dispatch_release_request; routing hints
                        are cut out of it where it lies */
     IN_BODY_FAILED, /* the body cannot be had; code: 400, 408 or 413; what: why */

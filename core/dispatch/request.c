@@ -165,38 +165,65 @@ static int admitted(exchange *x)
 int dispatch_on_verified(exchange *x, const dispatch_input *in)
 {
     profile_error e;
-    if (in->code < 0)
+    if (in->code < 0) {
+        admit_unverified(x->env->admit, x->world, x->peer, x->env->now, &x->who);
         return dispatch_fail_with(
             x, &(profile_error){.status = 503,
                                 .retry_after_s = 1,
                                 .message = STR("Too many keys are being verified; try again.")});
+    }
     if (admit_verified(x->env->admit, x->world, x->route, in->code, admit_presented(x->head),
                        x->peer, x->env->now, &x->who, &e) != ADMIT_OK)
         return refused(x, &e);
     return admitted(x);
 }
 
+/* Where nothing is: it counts like any request, and is told the same, its limits. */
+static void go_nowhere(exchange *x)
+{
+    static const world_route nowhere = {.is_public = 1};
+    world_route *r = arena_dup(&x->mem, &nowhere, sizeof(nowhere));
+    if (r)
+        r->surface = surface_of(x->world, x->head->path);
+    x->route = r ? r : &nowhere;
+}
+
+/* For its own sake, whatever it asks for and whoever asks. */
+static int head_refused(exchange *x, const dispatch_input *in)
+{
+    dispatch_note(x, str_of(in->what));
+    return dispatch_fail_with(x, &(profile_error){.status = in->code,
+                                                  .retry_after_s = in->code == 503,
+                                                  .message = str_of(in->what)});
+}
+
+static int head_failed(exchange *x, const dispatch_input *in)
+{
+    go_nowhere(x);
+    if (x->env->admit)
+        admit_unread(x->env->admit, x->world, x->route, x->peer, x->env->now, &x->who);
+    return head_refused(x, in);
+}
+
 int dispatch_on_head(exchange *x, const dispatch_input *in)
 {
     profile_error e;
+    if (in->kind != IN_HEAD && in->kind != IN_HEAD_FAILED)
+        return STAY;
     x->head = in->head;
     x->is_head = x->head->method == HTTP_HEAD;
     name_request(x);
     x->method = arena_str(&x->mem, x->head->method_text);
     x->path = arena_str(&x->mem, x->head->path);
+    if (in->kind == IN_HEAD_FAILED)
+        return head_failed(x, in);
     x->route = world_route_find(x->world, x->head->path, &x->rest);
-    if (!x->route) {
-        /* Under a surface it counts like any request, and is told the same: its limits. */
-        static const world_route nowhere = {.is_public = 1};
-        world_route *r = arena_dup(&x->mem, &nowhere, sizeof(nowhere));
-        if (r)
-            r->surface = surface_of(x->world, x->head->path);
-        x->route = r ? r : &nowhere;
-        if (!x->route->surface)
-            return unknown_path(x);
-    }
+    if (!x->route)
+        go_nowhere(x);
     int rc = admit_check(x->env->admit, x->world, x->route, x->head, x->peer, x->env->now, &x->who,
                          &e);
+    if (in->code && (rc != ADMIT_REFUSED || in->code == 503))
+        return head_refused(x, in);
     if (rc == ADMIT_SLOW) {
         x->asking = ASK_VERIFY;
         x->after_ask = ST_VERIFIED;

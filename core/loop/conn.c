@@ -295,19 +295,27 @@ int conn_apply(conn *c, flight *f, const dispatch_actions *a)
     return 0;
 }
 
-void conn_fault(conn *c, int32_t status, const char *why)
+void conn_refuse(conn *c, const http_head *h, int32_t status, const char *why)
 {
+    dispatch_input in = {.kind = IN_BODY_FAILED, .code = status, .what = why};
+    http_head seen = {.content_length = -1};
     c->close_after = 1;
     figure_up(&c->w->figures.faults);
-    if (c->f && c->head_seen) { /* within the body: the exchange says it in its surface's manner */
-        flight_run(c->f, &(dispatch_input){.kind = IN_BODY_FAILED, .code = status, .what = why});
-        return;
+    if (!c->head_seen) { /* else within the body */
+        in.kind = h ? IN_HEAD : IN_HEAD_FAILED;
+        in.head = h ? h : &seen;
+        if (!h)
+            http_parser_glimpse(conn_parser(c), &seen.method_text, &seen.path);
+        c->head_seen = 1;
+        c->minor = h ? h->minor : 1;
+        c->is_head = str_eq(in.head->method_text, STR("HEAD")) != 0;
     }
-    drop_unbegun(c);
-    if (conn_write_error(c, status, why) != 0)
-        net_abort(&c->n);
-    else
-        close_softly(c);
+    flight_run(c->f, &in);
+}
+
+void conn_fault(conn *c, int32_t status, const char *why)
+{
+    conn_refuse(c, NULL, status, why);
 }
 
 /* ---- Draining. */

@@ -64,8 +64,8 @@ static int begin_message(conn *c)
 static void take_head(conn *c, const http_head *h)
 {
     if (c->refused) {
-        conn_fault(c, 503, "The gateway has as many connections as it may have. Try again in a "
-                           "moment.");
+        conn_refuse(c, h, 503, "The gateway has as many connections as it may have. Try again in a "
+                               "moment.");
         return;
     }
     c->head_seen = 1;
@@ -138,7 +138,7 @@ static int parse_some(conn *c, tp_str *in)
         take_end(c);
         return 1;
     case HTTP_FAULT:
-        conn_fault(c, ev.fault.status, ev.fault.why);
+        conn_refuse(c, ev.head, ev.fault.status, ev.fault.why);
         return 0;
     default:
         return 0;

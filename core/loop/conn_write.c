@@ -1,7 +1,6 @@
 /* Responses: head, framing, one writev. */
 #include "loop/server_int.h"
 
-#include <stdio.h>
 #include <string.h>
 
 static const char *date_of(worker *w)
@@ -83,27 +82,4 @@ int conn_write_response(conn *c, const dispatch_actions *a)
             w->segs[n++] = STR("0\r\n\r\n");
     }
     return n ? net_write(&c->n, w->segs, n) : 0;
-}
-
-int conn_write_error(conn *c, int32_t status, const char *why)
-{
-    char id[24];
-    tp_header headers[3] = {{STR("Content-Type"), STR("application/json")},
-                            {STR("X-Request-Id"), {id, 20}},
-                            {STR("Retry-After"), STR("1")}};
-    profile_error e = {.status = status, .message = str_of(why)};
-    buf b;
-    buf_init(&b, 1u << 16);
-    snprintf(id, sizeof(id), "req-%016llx", (unsigned long long)rng_next(&c->w->env.random));
-    c->minor = 1;
-    c->is_head = 0;
-    int rc = profile_write_error(NULL, &e, &b) ? UV_ENOMEM : 0;
-    tp_str body = buf_str(&b);
-    dispatch_actions a = {.respond = 1, .status = status, .headers = headers,
-                          .header_count = status == 503 ? 3 : 2,
-                          .segs = &body, .seg_count = 1, .bytes = b.len, .finish = 1};
-    if (rc == 0)
-        rc = conn_write_response(c, &a);
-    buf_free(&b);
-    return rc;
 }

@@ -165,8 +165,9 @@ void conn_next(conn *c);         /* on to the next request, as far as there is o
 void conn_feed(conn *c, tp_str in);
 void conn_room(conn *c, char **p, size_t *cap); /* where a body's bytes can go at once */
 int conn_write_response(conn *c, const dispatch_actions *a); /* 0, or a uv error */
-int conn_write_error(conn *c, int32_t status, const char *why);
 void conn_fault(conn *c, int32_t status, const char *why); /* answers and closes */
+/* The same; h: the head, when it has come whole, or NULL. */
+void conn_refuse(conn *c, const http_head *h, int32_t status, const char *why);
 
 static inline http_parser *conn_parser(conn *c)
 {

@@ -84,6 +84,10 @@ int http_parse_eof(http_parser *p, int *done);
 /* Has any byte of the current message been seen? (idle connection vs. slow head; the empty lines
  * that may stand before a request do not count) */
 int http_parser_started(const http_parser *p);
+/* Of a request whose head was refused, or has not come whole: its method (capital letters) and path
+ * (begins with /, without query), each cut where reading or a line of 1 KiB ended. Both are empty
+ * when what came does not look like a request line. They lie in the parser's arena. */
+void http_parser_glimpse(const http_parser *p, tp_str *method, tp_str *path);
 
 /* ---- Heads back to bytes. */
 const char *http_reason(int status); /* "OK", "Not Found"; "Unknown" where the registry has none */

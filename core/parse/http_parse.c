@@ -6,6 +6,8 @@ enum {
     MAX_BLANK = 4,         /* bytes: two empty lines before a request (RFC 9112 2.2) */
     MAX_INTERIM = 8,       /* 1xx responses before the final one */
     MAX_CHUNK_LINE = 1024, /* bytes of a chunk's size line, extensions and zeros too */
+    MAX_GLIMPSE = 1024,    /* bytes of a refused head that are kept */
+    MAX_METHOD = 20,
     FIRST_PART = 1024
 };
 
@@ -60,6 +62,48 @@ static int no_memory(http_parser *p, size_t want)
 }
 
 /* ---- The head. */
+
+/* The head is refused, and its bytes are the caller's: what they began with is kept. */
+static void keep_glimpse(http_parser *p, tp_str in)
+{
+    if (p->part_len || p->side != HTTP_REQUEST)
+        return;
+    size_t n = TP_MIN(in.len, (size_t)MAX_GLIMPSE);
+    char *copy = arena_dup(p->arena, in.ptr, n);
+    if (!copy)
+        return; /* then nothing is known of it */
+    p->part = copy;
+    p->part_len = p->part_cap = (uint32_t)n;
+}
+
+static size_t until_any(tp_str s, const char *stops)
+{
+    size_t n = 0;
+    while (n < s.len && !strchr(stops, s.ptr[n])) /* NUL is one of them */
+        n++;
+    return n;
+}
+
+void http_parser_glimpse(const http_parser *p, tp_str *method, tp_str *path)
+{
+    tp_str line = str_make(p->part, TP_MIN(p->part_len, (uint32_t)MAX_GLIMPSE));
+    size_t n = 0;
+    *method = *path = STR_NONE;
+    while (n < line.len && line.ptr[n] >= 'A' && line.ptr[n] <= 'Z')
+        n++;
+    if (n == 0 || n > MAX_METHOD || n == line.len || line.ptr[n] != ' ')
+        return;
+    tp_str target = str_skip(line, n + 1);
+    target.len = until_any(target, " \t\r\n");
+    if (str_starts(target, STR("http://")) || str_starts(target, STR("https://"))) {
+        target = str_skip(target, str_find(target, ':') + 3);
+        target = str_skip(target, str_find(target, '/'));
+    }
+    if (!target.len || target.ptr[0] != '/')
+        return;
+    *method = str_make(line.ptr, n);
+    *path = str_make(target.ptr, until_any(target, "?#"));
+}
 
 static int part_add(http_parser *p, const char *s, uint32_t n)
 {
@@ -177,8 +221,10 @@ static int head_parse(http_parser *p, tp_str in, http_event *ev)
         ev->used += used;
         if (rc == 0)
             return HTTP_NEED_MORE;
-        if (rc < 0 || head_build(p, rest.ptr) != 0)
+        if (rc < 0 || head_build(p, rest.ptr) != 0) {
+            keep_glimpse(p, rest);
             return HTTP_FAULT;
+        }
         if (p->at != AT_HEAD)
             return HTTP_HEAD_DONE;
         if (++p->interim > MAX_INTERIM) {

@@ -182,6 +182,34 @@ static void test_hints_are_cut(void **state)
     }
 }
 
+/* A head that cannot be had, or must be refused: one run, an answer and a record. */
+static void refuse_head(void **state, int kind, int code, const char *path, const char *part)
+{
+    bench *b = bench_new(*state, "");
+    b->head.path = str_of(path);
+    run(b, (dispatch_input){
+               .kind = kind, .head = &b->head, .code = code, .what = "the head is what it is"});
+    assert_true(b->act.respond && b->act.finish && b->act.done && !b->act.read_body);
+    buf_add(&b->out, "", 1);
+    assert_has(b->out.ptr, part);
+    assert_int_equal(b->records, 1);
+    assert_int_equal(b->recorded.status, b->status);
+    assert_int_equal(b->recorded.outcome, SETTLE_FAILED);
+    assert_str(b->recorded.method, "POST");
+    assert_str(b->recorded.path, path);
+    assert_str(b->recorded.error, "the head is what it is");
+    assert_int_equal(b->settles, 0);
+    bench_free(b);
+}
+
+static void test_heads_are_refused(void **state)
+{
+    refuse_head(state, IN_HEAD_FAILED, 431, "/v1/chat/completions", "the head is what it is");
+    refuse_head(state, IN_HEAD_FAILED, 408, "", "the head is what it is");
+    refuse_head(state, IN_HEAD, 413, "/v1/chat/completions", "invalid_request_error");
+    refuse_head(state, IN_HEAD, 503, "/nothing", "service_unavailable_error");
+}
+
 static void refuse(void **state, const char *body, int status, const char *part)
 {
     bench *b = bench_new(*state, "");
@@ -403,6 +431,7 @@ int main(void)
         cmocka_unit_test(test_hints_are_cut),       cmocka_unit_test(test_deep_body),
         cmocka_unit_test(test_refused_bodies),      cmocka_unit_test(test_no_credit),
         cmocka_unit_test(test_abort),
+        cmocka_unit_test(test_heads_are_refused),
         cmocka_unit_test(test_without_strategy),    cmocka_unit_test(test_error_within_stream),
         cmocka_unit_test(test_complete_stream),     cmocka_unit_test(test_linger_is_bounded),
         cmocka_unit_test(test_unlisted_deployment), cmocka_unit_test(test_gathered_events),
