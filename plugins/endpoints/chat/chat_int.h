@@ -13,14 +13,18 @@ enum { UNIT_PROMPT, UNIT_CACHE_READ, UNIT_CACHE_WRITE, UNIT_CACHE_HOUR, UNIT_AUD
        UNIT_BILLED_COMPLETION, UNITS };
 
 typedef struct chat_call { /* kept: a tool call of a stream that is rendered */
-    struct chat_call *next;
-    uint32_t choice, item, index, reserved;
+    struct chat_call *below[2];
+    uint32_t item, index; /* index: among the calls of its choice */
 } chat_call;
 
-typedef struct chat_thought { /* kept: the thoughts of a choice of a stream that is rendered */
-    struct chat_thought *next;
-    uint32_t choice, first, item, reserved; /* items: of the first one, of the one under way */
-} chat_thought;
+typedef struct chat_choice { /* kept: a choice of a stream that is rendered */
+    struct chat_choice *next;
+    chat_call *calls, *last; /* a tree; the call that was used last */
+    uint32_t index, call_count;
+    uint32_t thinks;         /* thoughts came: */
+    uint32_t first, item;    /* items: of the first one, of the one under way */
+    uint32_t reserved;
+} chat_choice;
 
 typedef struct chat_state { /* zeroed by the host at the start of an exchange */
     uint8_t stream, show_usage; /* what the client asked for */
@@ -35,8 +39,7 @@ typedef struct chat_state { /* zeroed by the host at the start of an exchange */
     int64_t created;
     int64_t units[UNITS];
     uint64_t spoke[2];          /* choices whose role was sent, by bit */
-    chat_thought *thoughts;     /* one a choice */
-    chat_call *calls;           /* newest first */
+    chat_choice *choices;       /* those with thoughts or calls; the last used first */
 } chat_state;
 
 typedef struct render_call { /* one call of render */
@@ -84,6 +87,11 @@ void chat_put_sound(render_call *r, tp_str data); /* "audio":{... without its cl
 void chat_put_sounds(render_call *r, uint32_t choice); /* all of a choice, as one whole member */
 /* relay.c */
 void chat_relay_frame(render_call *r, tp_str raw);
+/* calls.c: the choices of a stream and their calls */
+chat_choice *chat_choice_at(const render_call *r, uint32_t index);           /* NULL: none so far */
+chat_choice *chat_choice_made(render_call *r, uint32_t index);               /* NULL: failed */
+const chat_call *chat_call_at(const render_call *r, const tp_event *e); /* by item; NULL: none */
+const chat_call *chat_call_made(render_call *r, const tp_event *e);          /* NULL: failed */
 /* chunks.c: events to chunks of a stream */
 void chat_stream_head(render_call *r);
 void chat_chunk(render_call *r, const tp_event *e);

@@ -71,32 +71,15 @@ static void raw_delta(render_call *r, const tp_event *e, tp_str open, tp_str clo
     end_delta(r);
 }
 
-/* OpenAI counts tool calls from 0 in each choice; items count everything. */
-static chat_call *call_at(const render_call *r, const tp_event *e)
-{
-    chat_call *x = r->s->calls;
-    while (x && (x->choice != e->choice || x->item != e->item))
-        x = x->next;
-    return x;
-}
-
 static void call_delta(render_call *r, const tp_event *e)
 {
-    uint32_t index = 0;
-    for (chat_call *x = r->s->calls; x; x = x->next)
-        index += x->choice == e->choice;
-    chat_call *k = r->h->keep(r->c, sizeof(*k));
-    if (!k) {
-        r->st = r->h->fail(r->c, TP_E_NOMEM, SPAN_NONE,
-                           SPAN("the reply holds more tool calls than can be kept track of"));
+    const chat_call *k = chat_call_made(r, e);
+    if (!k)
         return;
-    }
-    *k = (chat_call){.next = r->s->calls, .choice = e->choice, .item = e->item, .index = index};
-    r->s->calls = k;
     if (begin_delta(r, e->choice))
         put(r, SPAN(",\"content\":null,"));
     put(r, SPAN("\"tool_calls\":[{\"index\":"));
-    put_int(r, index);
+    put_int(r, k->index);
     put(r, SPAN(",\"id\":"));
     put_quoted(r, e->id);
     put(r, SPAN(",\"type\":\"function\",\"function\":{\"name\":"));
@@ -107,7 +90,7 @@ static void call_delta(render_call *r, const tp_event *e)
 
 static void arguments_delta(render_call *r, const tp_event *e)
 {
-    const chat_call *k = call_at(r, e);
+    const chat_call *k = chat_call_at(r, e);
     if (!k)
         return; /* a piece of no call: nothing that a client could read */
     if (begin_delta(r, e->choice))
@@ -120,29 +103,16 @@ static void arguments_delta(render_call *r, const tp_event *e)
     end_delta(r);
 }
 
-static chat_thought *thought_of(const render_call *r, uint32_t choice)
-{
-    chat_thought *x = r->s->thoughts;
-    while (x && x->choice != choice)
-        x = x->next;
-    return x;
-}
-
 /* reasoning_content is all thoughts of a choice, one after the other. What a second one says stands in
  * reasoning_details too: its proof is of that text alone. */
 static void thought_delta(render_call *r, const tp_event *e)
 {
-    chat_thought *x = thought_of(r, e->choice);
-    if (!x) {
-        x = r->h->keep(r->c, sizeof(*x));
-        if (!x) {
-            r->st = r->h->fail(r->c, TP_E_NOMEM, SPAN_NONE,
-                               SPAN("the reply holds more choices than can be kept track of"));
-            return;
-        }
-        *x = (chat_thought){.next = r->s->thoughts, .choice = e->choice, .first = e->item};
-        r->s->thoughts = x;
-    }
+    chat_choice *x = chat_choice_made(r, e->choice);
+    if (!x)
+        return;
+    if (!x->thinks)
+        x->first = e->item;
+    x->thinks = 1;
     x->item = e->item;
     if (begin_delta(r, e->choice))
         put(r, SPAN(","));
@@ -160,12 +130,12 @@ static void thought_delta(render_call *r, const tp_event *e)
 
 static void signature_delta(render_call *r, const tp_event *e)
 {
-    const chat_thought *x = thought_of(r, e->choice);
-    int of_text = e->code == 1 || (x && x->item == e->item);
+    const chat_choice *x = chat_choice_at(r, e->choice);
+    int of_text = e->code == 1 || (x && x->thinks && x->item == e->item);
     if (begin_delta(r, e->choice))
         put(r, SPAN(","));
     put(r, SPAN("\"reasoning_details\":["));
-    chat_put_signature(r, e, of_text && !call_at(r, e), SPAN_NONE);
+    chat_put_signature(r, e, of_text && !chat_call_at(r, e), SPAN_NONE);
     put(r, SPAN("]"));
     end_delta(r);
 }
