@@ -1,7 +1,5 @@
 #include "settle/settle.h"
 
-#include <string.h>
-
 #include "base/str.h"
 #include "catalog/catalog.h"
 
@@ -122,11 +120,32 @@ static int is_reached(const conf_price *p, int64_t prompt_tokens, tp_str *unit)
     return above == 0 || prompt_tokens > above;
 }
 
-/* An escape might hide the name. */
+static int is_pair(const char *p, char first, char second)
+{
+    return ((p[0] == first) & (p[1] == second)) | ((p[0] == '\\') & (p[1] == 'u'));
+}
+
+/* Does the text name a variant, or may an escape hide the name? Two letters of it are enough: to hold
+ * too much is no harm. Long prompts come by here for each candidate: blocks of a fixed length are
+ * what compilers make wide comparisons of. */
 static int may_name(tp_str text, tp_str variant)
 {
-    return text.len && (memmem(text.ptr, text.len, variant.ptr, variant.len) ||
-                        memmem(text.ptr, text.len, "\\u", 2));
+    enum { BLOCK = 64 };
+    const char *p = text.ptr;
+    size_t left = text.len;
+    if (variant.len < 2)
+        return 1;
+    for (; left > BLOCK; p += BLOCK, left -= BLOCK) {
+        unsigned char found = 0;
+        for (int i = 0; i < BLOCK; i++)
+            found |= (unsigned char)is_pair(p + i, variant.ptr[0], variant.ptr[1]);
+        if (found)
+            return 1;
+    }
+    for (; left > 1; p++, left--)
+        if (is_pair(p, variant.ptr[0], variant.ptr[1]))
+            return 1;
+    return 0;
 }
 
 /* A variant of what is written to a cache is asked for by its name ("1h"), in the request or in what

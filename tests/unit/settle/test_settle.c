@@ -228,6 +228,15 @@ static void an_hour_is_held_where_it_may_be_asked_for(void **state)
     assert_int_equal(settle_hold(&d, &op), 60000);
     op.body.text = STR("{\"ttl\":\"\\u0031h\"}");
     assert_int_equal(settle_hold(&d, &op), 60000);
+    /* Wherever it stands. */
+    char text[200];
+    for (size_t n = 0; n <= sizeof(text); n++)
+        for (size_t at = 0; at <= n; at++) {
+            memset(text, '1', sizeof(text));
+            memset(text + at, 'h', sizeof(text) - at);
+            op.body.text = str_make(text, n);
+            assert_int_equal(settle_hold(&d, &op), at && at < n ? 60000 : 30000);
+        }
 }
 
 /* A hostile count cannot make a sum of thresholds wrap. */
