@@ -58,6 +58,16 @@ static inline void say_head(transcript *t, const http_head *h)
             say(t, "known", h->known[i]);
 }
 
+/* What is known of a head that was refused, however it was cut. */
+static inline void say_glimpse(transcript *t, const http_parser *p)
+{
+    tp_str method, path;
+    http_parser_glimpse(p, &method, &path);
+    TP_MUST((method.len == 0) == (path.len == 0) && (!path.len || path.ptr[0] == '/'));
+    say(t, "seen method", method);
+    say(t, "seen path", path);
+}
+
 /* One piece. Returns 0 when the parser has refused. */
 static inline int feed_http(transcript *t, http_parser *p, arena *a, tp_str in)
 {
@@ -94,6 +104,8 @@ static inline int feed_http(transcript *t, http_parser *p, arena *a, tp_str in)
             say(t, "FAULT after body", buf_str(&t->body));
             tp_str path = ev.head ? ev.head->path : STR_NONE;
             TP_MUST(buf_printf(&t->text, "status=%d path=%.*s\n", t->status, STR_ARG(path)) == 0);
+            if (!ev.head)
+                say_glimpse(t, p);
             TP_MUST(http_parse(p, STR("GET"), &ev) == HTTP_FAULT && ev.used == 0);
             return 0;
         }
