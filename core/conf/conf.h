@@ -236,6 +236,8 @@ typedef struct conf_surface { /* see profile/; built in: "turnpike" at /v1 */
     int32_t words;          /* CONF_WORDS_: whose sentences errors are told in */
     int32_t cost_headers;   /* 1: <prefix>-Cost and -Savings on whole replies */
     tp_str key_prefix;      /* of keys made here: "tp_live_"; ends with '_'; 2 .. 24 bytes */
+    tp_str guest_of;        /* a surface at whose paths this one answers keys of key_prefix; or empty
+                             */
     tp_str key_tier;        /* tier of keys made here that name none; empty: key_limit counts */
     int64_t key_limit;      /* requests a minute of keys made here that say nothing; 60 */
     conf_place place;

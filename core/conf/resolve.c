@@ -315,6 +315,23 @@ static int check_paths(conf_loader *l, map *paths, const conf_surface *s)
     return 0;
 }
 
+static int check_host(conf_loader *l, const conf_surface *s, conf_node n, const conf_path *path)
+{
+    conf_path below = {.up = path, .name = STR("guest_of")};
+    const conf_surface *host = NULL;
+    if (!s->guest_of.len)
+        return 0;
+    host = map_get(&l->names[CONF_S_SURFACES], s->guest_of);
+    if (!host)
+        return conf_unknown(l, conf_member(n, "guest_of"), &below, CONF_S_SURFACES, s->guest_of);
+    if (host == s || host->guest_of.len)
+        return conf_fail(l, conf_member(n, "guest_of"),
+                         "%s: surface '%.*s' is %s; name the surface whose paths are meant",
+                         conf_path_text(&below).s, STR_ARG(host->name),
+                         host == s ? "this one itself" : "a guest itself");
+    return 0;
+}
+
 static int resolve_surface(conf_loader *l, map *bases, conf_surface *s, conf_node n)
 {
     static const tp_str hint = {"turnpike", 8};
@@ -322,6 +339,8 @@ static int resolve_surface(conf_loader *l, map *bases, conf_surface *s, conf_nod
     /* One that is off may stand beside the one that takes its place. */
     conf_surface *other = s->enabled ? map_put(bases, s->base_path, s) : NULL;
     int rc = conf_tier_known(l, n, &path, "key_tier", s->key_tier);
+    if (rc == 0)
+        rc = check_host(l, s, n, &path);
     if (rc)
         return rc;
     if (s->enabled &&

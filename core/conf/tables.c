@@ -387,6 +387,10 @@ static const conf_field surface_fields[] = {
      .max = 24, .text = "tp_live_", .pattern = "^[a-z0-9_]+_$",
      .expect = "lower-case letters, digits and '_', with '_' at the end",
      .doc = "How the keys begin that are made here; any key works on every surface."},
+    {.name = "guest_of", .type = CONF_STRING, .at = offsetof(conf_surface, guest_of), .min = 1,
+     .max = 64, .pattern = NAME_PATTERN, .expect = "the name of a surface", .shown = "none",
+     .doc = "Another surface. What is asked there with a key that begins with `key_prefix`, valid or "
+            "not, is answered as this surface does: error envelope and words, headers, ids, hints."},
     {.name = "key_tier", .type = CONF_STRING, .at = offsetof(conf_surface, key_tier), .min = 1,
      .max = 64, .pattern = NAME_PATTERN, .expect = "the name of a tier", .shown = "none",
      .doc = "The tier of keys made here that name none; without it, `key_limit` counts."},

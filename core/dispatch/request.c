@@ -184,7 +184,8 @@ static void go_nowhere(exchange *x)
     static const world_route nowhere = {.is_public = 1};
     world_route *r = arena_dup(&x->mem, &nowhere, sizeof(nowhere));
     if (r)
-        r->surface = surface_of(x->world, x->head->path);
+        r->surface = world_surface_for(x->world, surface_of(x->world, x->head->path),
+                                       admit_presented(x->head));
     x->route = r ? r : &nowhere;
 }
 
@@ -220,6 +221,8 @@ int dispatch_on_head(exchange *x, const dispatch_input *in)
     x->route = world_route_find(x->world, x->head->path, &x->rest);
     if (!x->route)
         go_nowhere(x);
+    else if (x->route->guest_count)
+        x->route = world_route_for(x->route, admit_presented(x->head));
     int rc = admit_check(x->env->admit, x->world, x->route, x->head, x->peer, x->env->now, &x->who,
                          &e);
     if (in->code && (rc != ADMIT_REFUSED || in->code == 503))

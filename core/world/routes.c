@@ -6,11 +6,36 @@ static tp_str route_owner(const world_route *r)
     return r->surface ? r->surface->name : STR("(built in)");
 }
 
+static int is_guest(const conf_surface *g, const conf_surface *host)
+{
+    return g->enabled && g->guest_of.len && str_eq(g->guest_of, host->name);
+}
+
+static void add_guests(world *w, world_route *r)
+{
+    const conf *c = w->conf;
+    uint32_t n = 0;
+    for (uint32_t i = 0; r->surface && i < c->surface_count; i++)
+        n += (uint32_t)is_guest(&c->surfaces[i], r->surface);
+    if (!n)
+        return;
+    world_route *all = arena_alloc(&w->mem, n * sizeof(*all));
+    TP_MUST(all);
+    for (uint32_t i = 0; i < c->surface_count; i++)
+        if (is_guest(&c->surfaces[i], r->surface)) {
+            all[r->guest_count] = *r;
+            all[r->guest_count].guest_count = 0;
+            all[r->guest_count++].surface = &c->surfaces[i];
+        }
+    r->guests = all;
+}
+
 static int add(world_build *b, tp_str path, const world_route *route)
 {
     world *w = b->w;
     world_route *r = arena_dup(&w->mem, route, sizeof(*route));
     TP_MUST(r && path.ptr);
+    add_guests(w, r);
     const world_route *there = map_put(&w->routes, path, r);
     if (!there) {
         if (str_ends(path, STR("/")))
@@ -136,4 +161,30 @@ const world_route *world_route_find(const world *w, tp_str path, tp_str *rest)
         }
     }
     return NULL;
+}
+
+/* How much of the surface's prefix the key begins with: all of it, or nothing. */
+static size_t prefix_of(const conf_surface *s, tp_str key)
+{
+    return str_starts(key, s->key_prefix) ? s->key_prefix.len : 0;
+}
+
+const conf_surface *world_surface_for(const world *w, const conf_surface *host, tp_str key)
+{
+    const conf_surface *best = host;
+    for (uint32_t i = 0; host && i < w->conf->surface_count; i++) {
+        const conf_surface *s = &w->conf->surfaces[i];
+        if (is_guest(s, host) && prefix_of(s, key) > prefix_of(best, key))
+            best = s;
+    }
+    return best;
+}
+
+const world_route *world_route_for(const world_route *r, tp_str key)
+{
+    const world_route *best = r;
+    for (uint32_t i = 0; i < r->guest_count; i++)
+        if (prefix_of(r->guests[i].surface, key) > prefix_of(best->surface, key))
+            best = &r->guests[i];
+    return best;
 }

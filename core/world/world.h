@@ -56,6 +56,8 @@ typedef struct world_route {
     const conf_surface *surface;   /* NULL for /healthz */
     const conf_endpoint *endpoint; /* WORLD_ENDPOINT */
     const plug_instance *plugin;
+    const struct world_route *guests; /* the same, as its surface's guests answer it */
+    uint32_t guest_count;
 } world_route;
 
 typedef struct world_key {
@@ -105,6 +107,10 @@ int world_origin(up_origin *out, tp_str base_url, const conf_provider *p, arena 
  * prefix alone ("/v1/models/") names nothing. A path known under another method is returned all the
  * same: the caller answers 405 with Allow. */
 const world_route *world_route_find(const world *w, tp_str path, tp_str *rest);
+/* Who answers a request with that key, valid or not (ptr NULL: none), at a route or anywhere under a
+ * surface (NULL allowed): the surface itself, or its guest whose key_prefix the key begins with. */
+const world_route *world_route_for(const world_route *r, tp_str key);
+const conf_surface *world_surface_for(const world *w, const conf_surface *host, tp_str key);
 /* A name as a client writes it: a codename or alias -> *model; "provider/model" with a configured
  * provider -> *direct: the catalog's own deployment of that upstream model where there is one (its
  * limits and prices are known then), else one made in the arena. Only one of the two is set; the

@@ -61,6 +61,9 @@ def test_expiry(gw, boss):
         time.sleep(1.1)
         assert c.get("/v1/models").status == 401  # on a connection that was there before
     r = gw.chat(doc["key"])
+    assert r.status == 401 and r.error["code"] == "expired_api_key"
+    assert r.error["message"] == "Unauthorized - Invalid or missing API key"  # KairosRoute's for all of them
+    r = gw.chat(other["key"])
     assert r.status == 401 and "expired" in r.error["message"] and r.error["code"] == "expired_api_key"
     # A later date, or none, lets it live again.
     assert gw.api("PATCH", f"/v1/keys/{other['id']}", {"expires_in": None}, boss["key"])["expires_at"] is None

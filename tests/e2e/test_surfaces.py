@@ -152,10 +152,15 @@ def test_revoked_over_auth_on_every_worker(gw):
             c.close()
 
 
-# ---- KairosRoute at /v1. K-17..K-21.
+# ---- KairosRoute at /v1, which it shares with others or has to itself. K-17..K-21.
 
-def test_kairosroute_alone(up):
-    with built(up, surfaces=(), sections={"surfaces": alone.kairosroute(), "billing": {"baseline_model": "dear"}}) as gw:
+BASE = {"billing": {"baseline_model": "dear"}}
+
+
+@pytest.mark.parametrize("how", ["shared", "alone"])
+def test_kairosroute(up, how):
+    own = {"surfaces": (), "sections": {"surfaces": alone.kairosroute(), **BASE}}
+    with built(up, **(own if how == "alone" else {"sections": BASE})) as gw:
         gw.team("acme", credits="1")
         key = gw.key(team="acme", surface="kairosroute", rate_limit=3)["key"]
         r = gw.chat(key)
@@ -170,17 +175,18 @@ def test_kairosroute_alone(up):
         r = gw.chat(key)
         assert r.status == 429 and r.error["message"] == "Too Many Requests - Rate limit exceeded"
         assert 1 <= int(r.header("Retry-After")) <= 60
-        for wrong in (None, "kr_live_" + "x" * 43):
+        for wrong in (None, "kr_live_" + "x" * 43)[how == "shared":]:
             for r in (gw.chat(wrong), gw.ask("GET", "/v1/models", key=wrong), gw.ask("GET", "/api/auth", key=wrong)):
                 assert r.status == 401 and r.error["message"] == "Unauthorized - Invalid or missing API key"
 
 
-# ---- Cailos at /v1. C-61..C-67.
+# ---- Cailos at /v1, likewise. C-61..C-67; R-1.
 
-def test_cailos_alone(up):
-    with built(up, surfaces=(), sections={"surfaces": alone.cailos()}) as gw:
+@pytest.mark.parametrize("how", ["shared", "alone"])
+def test_cailos(up, how):
+    with built(up, **({"surfaces": (), "sections": {"surfaces": alone.cailos()}} if how == "alone" else {})) as gw:
         gw.team("acme", credits="1")
-        boss = gw.key(team="acme", role="management")
+        boss = gw.key(team="acme", role="management", surface="cailos")
         doc = gw.api("POST", "/v1/keys", {"name": "x", "rate_limit": 1000}, boss["key"], status=201)
         key = doc["key"]
         assert key.startswith("cai_") and doc["team"] == "acme"
@@ -199,7 +205,7 @@ def test_cailos_alone(up):
             r = gw.ask(method, path, body, key)
             assert r.status == status, r
             assert_shape(r.error, "cailos", status)
-        for wrong in (None, "cai_" + "x" * 43):
+        for wrong in (None, "cai_" + "x" * 43)[how == "shared":]:
             for r in (gw.chat(wrong), gw.ask("GET", "/v1/models", key=wrong)):
                 assert r.status == 401 and r.error["message"] == "Missing or invalid API key."
         gw.api("PATCH", "teams/acme", {"active": False})
@@ -211,3 +217,52 @@ def test_cailos_alone(up):
         r = gw.chat(limited)  # C-67: the rest of the window, where the document says 60
         assert r.status == 429 and r.error["message"] == "Rate limit exceeded."
         assert 1 <= int(r.header("Retry-After")) <= 60 and Limits(r).limit == 3
+
+
+# ---- Who shares /v1: the key says whose answer it is, and nothing else does. R-1.
+
+def headers_of(r):
+    return {k.lower().rsplit("-", 1)[0] for k, v in r.headers if k.lower().endswith("-provider")}
+
+
+def test_guests_of_a_surface(gw):
+    keys = {name: gw.key(team="acme", surface=name)["key"] for name in SURFACES if name != "kilo"}
+    whose = {"turnpike": "x-turnpike", "airouter": "x-turnpike", "kairosroute": "x-kairosroute", "cailos": "x-cailos"}
+    for name, key in keys.items():
+        r = gw.chat(key)
+        assert r.status == 200 and headers_of(r) == {whose[name]}, (name, r.headers)
+        r = gw.chat(key, path="/api/v1/chat/completions")  # which has no guests
+        assert r.status == 200 and headers_of(r) == {"x-airouter"}
+        # A path that nobody has is answered by the same one.
+        codes = {u: gw.ask("GET", u, key=key) for u in ("/v1/nothing", "/v1/models/nobody")}
+        assert all(r.status == 404 for r in codes.values()), codes
+    # The hints of both are understood by both, and reach no upstream.
+    for name in ("kairosroute", "cailos", "turnpike"):
+        for hint in ("cailos", "turnpike"):
+            assert gw.chat(keys[name], **{hint: {"optimise": "cost"}}).status == 200
+
+
+def test_records_of_guests(gw):
+    key = gw.key(team="acme", surface="kairosroute")["key"]
+    r = gw.chat(key)
+    gw.flush()
+    doc = gw.generation(r.json()["id"])
+    assert doc["surface"] == "kairosroute" and doc["path"] == "/v1/chat/completions"
+
+
+def test_guests_are_reloaded(up):
+    guest = {"base_path": "/theirs", "endpoints": [], "models": False, "manage": [], "key_prefix": "their_",
+             "header_prefix": "X-Theirs"}
+    host = {"base_path": "/v1", "key_prefix": "tp_live_"}
+    with built(up, surfaces=(), sections={"surfaces": {"host": host, "guest": {**guest, "guest_of": "host"}}}) as gw:
+        key = gw.key(surface="guest")["key"]
+        assert key.startswith("their_") and headers_of(gw.chat(key)) == {"x-theirs"}
+        text = (gw.conf_d / "50-test.json").read_text()
+        for bad, word in (("hots", "did you mean 'host'?"), ("guest", "this one itself")):
+            gw.snippet("50-test.json", text.replace('"guest_of": "host"', f'"guest_of": "{bad}"'))
+            r = gw.command("reload", check=False)
+            assert r.returncode == 1 and "surfaces.guest.guest_of" in r.stderr and word in r.stderr
+            assert headers_of(gw.chat(key)) == {"x-theirs"}
+        gw.snippet("50-test.json", text.replace(', \n   "guest_of": "host"', "").replace('"guest_of": "host"', '"enabled": true'))
+        gw.reload()
+        assert headers_of(gw.chat(key)) == {"x-turnpike"}

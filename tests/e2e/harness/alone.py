@@ -14,7 +14,7 @@ def _shipped(name):
 def cailos():
     """The snippet 40-surface-cailos.json at /v1; `turnpike` is off, for it is not there."""
     surface = {**_shipped("cailos"), "base_path": "/v1"}
-    for name in ("endpoints", "models", "manage"):
+    for name in ("endpoints", "models", "manage", "guest_of"):
         del surface[name]
     return {"cailos": surface}
 

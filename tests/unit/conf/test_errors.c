@@ -339,6 +339,20 @@ static void surfaces(void **state)
                  "{\"surfaces\": {\"s\":{\"base_path\": \"/v1\"},\n"
                  "\"t\":{\"base_path\": \"/v1\"}}}",
                  NULL);
+    assert_error("/c/a.json:1:52: surfaces.s.guest_of: no surface is named 'hots'; did you mean "
+                 "'host'?",
+                 "{\"surfaces\": {\"s\":{\"base_path\": \"/v1\", \"guest_of\": \"hots\"},"
+                 "\"host\":{\"base_path\": \"/h\"}}}",
+                 NULL);
+    assert_error("/c/a.json:1:52: surfaces.s.guest_of: surface 's' is this one itself; name the "
+                 "surface whose paths are meant",
+                 "{\"surfaces\": {\"s\":{\"base_path\": \"/v1\", \"guest_of\": \"s\"}}}", NULL);
+    assert_error("/c/a.json:1:52: surfaces.s.guest_of: surface 'g' is a guest itself; name the "
+                 "surface whose paths are meant",
+                 "{\"surfaces\": {\"s\":{\"base_path\": \"/v1\", \"guest_of\": \"g\"},"
+                 "\"g\":{\"base_path\": \"/g\", \"guest_of\": \"h\"},"
+                 "\"h\":{\"base_path\": \"/h\"}}}",
+                 NULL);
     assert_error(
         "/c/a.json:1:51: surfaces.s.endpoints[0]: no endpoint is named 'chta'; did you mean "
         "'chat'?",
@@ -469,12 +483,13 @@ static void options(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(syntax),       cmocka_unit_test(sections),  cmocka_unit_test(twice),
-        cmocka_unit_test(types),        cmocka_unit_test(listeners), cmocka_unit_test(secrets),
-        cmocka_unit_test(socket_paths), cmocka_unit_test(models),    cmocka_unit_test(prices),
-        cmocka_unit_test(price_thresholds),
-        cmocka_unit_test(surfaces),     cmocka_unit_test(keys),      cmocka_unit_test(plugin_files),
-        cmocka_unit_test(options),
+        cmocka_unit_test(syntax),       cmocka_unit_test(sections),
+        cmocka_unit_test(twice),        cmocka_unit_test(types),
+        cmocka_unit_test(listeners),    cmocka_unit_test(secrets),
+        cmocka_unit_test(socket_paths), cmocka_unit_test(models),
+        cmocka_unit_test(prices),       cmocka_unit_test(price_thresholds),
+        cmocka_unit_test(surfaces),     cmocka_unit_test(keys),
+        cmocka_unit_test(plugin_files), cmocka_unit_test(options),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

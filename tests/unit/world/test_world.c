@@ -93,6 +93,49 @@ static void management_is_mounted_by_surface(void **state)
     world_unref(w);
 }
 
+static const char *answers(const world *w, const char *path, const char *key)
+{
+    tp_str rest;
+    const world_route *r = world_route_find(w, str_of(path), &rest);
+    const conf_surface *s = world_route_for(r, key ? str_of(key) : STR_NONE)->surface;
+    assert_ptr_equal(world_surface_for(w, r->surface, key ? str_of(key) : STR_NONE), s);
+    return s ? s->name.ptr : "";
+}
+
+static void guests_answer_their_own_keys(void **state)
+{
+    world *w = wf_world(
+        *state, "{" CHAT "," ECHO ",\"surfaces\":{"
+                "\"host\":{\"base_path\":\"/v1\",\"key_prefix\":\"h_\"},"
+                "\"g\":{\"base_path\":\"/g\",\"guest_of\":\"host\",\"key_prefix\":\"g_\"},"
+                "\"gl\":{\"base_path\":\"/gl\",\"guest_of\":\"host\",\"key_prefix\":\"g_live_\"},"
+                "\"hl\":{\"base_path\":\"/hl\",\"guest_of\":\"host\",\"key_prefix\":\"h_\"},"
+                "\"off\":{\"base_path\":\"/o\",\"guest_of\":\"host\",\"key_prefix\":\"o_\","
+                "\"enabled\":false}}}");
+    const char *const paths[] = {"/v1/chat/completions", "/v1/models", "/v1/models/a/b",
+                                 "/v1/keys"};
+    for (size_t i = 0; i < TP_COUNT(paths); i++) {
+        const char *p = paths[i];
+        assert_string_equal(answers(w, p, NULL), "host");
+        assert_string_equal(answers(w, p, ""), "host");
+        assert_string_equal(answers(w, p, "g"), "host");
+        assert_string_equal(answers(w, p, "g_"), "g");
+        assert_string_equal(answers(w, p, "g_x"), "g");
+        assert_string_equal(answers(w, p, "g_live_x"), "gl"); /* the longer one */
+        assert_string_equal(answers(w, p, "h_x"), "host");    /* whose own prefix it is, too */
+        assert_string_equal(answers(w, p, "o_x"), "host");
+    }
+    assert_string_equal(answers(w, "/g/models", "g_live_x"), "g"); /* a guest is no host */
+    assert_string_equal(answers(w, "/healthz", "g_x"), "");
+    tp_str rest;
+    const world_route *r = world_route_find(w, STR("/v1/chat/completions"), &rest);
+    const world_route *guest = world_route_for(r, STR("g_x"));
+    assert_ptr_equal(guest->plugin, r->plugin);
+    assert_ptr_equal(guest->endpoint, r->endpoint);
+    assert_int_equal(guest->method, r->method);
+    world_unref(w);
+}
+
 static void admin_is_always_there(void **state)
 {
     world *w = wf_world(*state, "{" ECHO ",\"surfaces\":{\"s\":{\"base_path\":\"/v1\"}}}");
@@ -368,6 +411,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(routes_of_a_surface),
         cmocka_unit_test(management_is_mounted_by_surface),
+        cmocka_unit_test(guests_answer_their_own_keys),
         cmocka_unit_test(admin_is_always_there),
         cmocka_unit_test(long_paths_are_no_work),
         cmocka_unit_test(prices_have_versions),
