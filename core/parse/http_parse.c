@@ -68,7 +68,7 @@ static void keep_glimpse(http_parser *p, tp_str in)
 {
     if (p->part_len || p->side != HTTP_REQUEST)
         return;
-    size_t n = TP_MIN(in.len, (size_t)MAX_GLIMPSE);
+    size_t n = TP_MIN(in.len, (size_t)TP_MIN(p->limits->head_bytes, (uint32_t)MAX_GLIMPSE));
     char *copy = arena_dup(p->arena, in.ptr, n);
     if (!copy)
         return; /* then nothing is known of it */

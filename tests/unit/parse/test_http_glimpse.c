@@ -22,12 +22,12 @@ typedef struct seen {
 } seen;
 
 /* Feeds n bytes at a time from memory of its own, as a loop's buffer is another's soon after. */
-static seen feed(const char *bytes, size_t len, size_t n)
+static seen feed_within(const http_limits *limits, const char *bytes, size_t len, size_t n)
 {
     seen s = {0};
     arena a;
     arena_init(&a, NULL, 1 << 20);
-    http_parser *p = http_parser_init(malloc(http_parser_size()), HTTP_REQUEST, &LIMITS);
+    http_parser *p = http_parser_init(malloc(http_parser_size()), HTTP_REQUEST, limits);
     http_parser_next(p, &a);
     for (size_t at = 0; at < len && s.got != HTTP_FAULT;) {
         size_t part = TP_MIN(n, len - at);
@@ -50,6 +50,11 @@ static seen feed(const char *bytes, size_t len, size_t n)
     free(p);
     arena_reset(&a);
     return s;
+}
+
+static seen feed(const char *bytes, size_t len, size_t n)
+{
+    return feed_within(&LIMITS, bytes, len, n);
 }
 
 static void test_request_lines(void **state)
@@ -101,11 +106,23 @@ static void test_it_is_cut(void **state)
     }
 }
 
+/* Nothing beyond the longest head is looked at, however much of it came at once. */
+static void test_it_ends_with_the_head(void **state)
+{
+    static const http_limits narrow = {.head_bytes = 24, .target_bytes = 16, .header_count = 3};
+    const tp_str bytes = STR("POST /abcdefghijklmnopqrstuvwxyz HTTP/1.1\r\n\r\n");
+    (void)state;
+    for (size_t n = 1; n <= bytes.len; n++)
+        assert_string_equal(feed_within(&narrow, bytes.ptr, bytes.len, n).text,
+                            "POST /abcdefghijklmnopqr");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_request_lines),
         cmocka_unit_test(test_it_is_cut),
+        cmocka_unit_test(test_it_ends_with_the_head),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
