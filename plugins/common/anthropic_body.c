@@ -35,48 +35,13 @@ void anthropic_mark(body *b, uint32_t mark, const char *list, uint32_t i, int64_
         chat_note(&b->r, TP_DROPPED, why, "%s[%u].cache_control", list, i);
 }
 
-/* A JSON number, good for comparing with small bounds: 18 digits count. */
-double anthropic_number(tp_str s)
-{
-    double v = 0;
-    int scale = 0, digits = 0, exponent = 0, dot = 0;
-    size_t i = s.len && s.ptr[0] == '-';
-    int negative = i == 1, negative_e = 0;
-    for (; i < s.len && s.ptr[i] != 'e' && s.ptr[i] != 'E'; i++) {
-        if (s.ptr[i] == '.') {
-            dot = 1;
-        } else if (digits < 18) {
-            v = v * 10 + (s.ptr[i] - '0');
-            digits += v > 0;
-            scale -= dot;
-        } else if (!dot && scale < 1000) {
-            scale++;
-        }
-    }
-    if (i < s.len) {
-        i++;
-        negative_e = i < s.len && s.ptr[i] == '-';
-        i += i < s.len && (s.ptr[i] == '-' || s.ptr[i] == '+');
-        for (; i < s.len && exponent < 1000; i++)
-            exponent = exponent * 10 + (s.ptr[i] - '0');
-    }
-    scale += negative_e ? -exponent : exponent;
-    for (; scale > 0 && v > 0 && v < 1e300; scale--)
-        v *= 10;
-    double divisor = 1;
-    for (; scale < 0 && divisor < 1e300; scale++)
-        divisor *= 10;
-    v /= divisor;
-    return negative ? -v : v;
-}
-
 /* ---- Sampling. */
 static uint32_t take_number(body *b, tp_str name, double *v)
 {
     uint32_t t = chat_take(&b->r, name);
     if (span_kind(b->r.d, t) != TP_NUMBER)
         return 0;
-    *v = anthropic_number(span_raw(b->r.d, t));
+    *v = span_number(span_raw(b->r.d, t));
     return t;
 }
 
@@ -250,7 +215,7 @@ static void take_harmless(body *b)
     const tp_doc *d = b->r.d;
     for (size_t i = 0; i < sizeof(zero) / sizeof(zero[0]); i++) {
         uint32_t t = b->r.h->find(d, 0, zero[i]);
-        double v = span_kind(d, t) == TP_NUMBER ? anthropic_number(span_raw(d, t)) : 1;
+        double v = span_kind(d, t) == TP_NUMBER ? span_number(span_raw(d, t)) : 1;
         if ((span_kind(d, t) == TP_BOOL && !span_true(d, t)) || !(v < 0 || v > 0))
             chat_take(&b->r, zero[i]);
     }

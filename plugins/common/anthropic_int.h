@@ -55,7 +55,6 @@ void anthropic_beta(body *b, tp_str name);
 /* "cache_control" of a block: at most four a request. place: as printf's, of the block. */
 void anthropic_mark(body *b, uint32_t mark, const char *list, uint32_t i, int64_t k);
 int anthropic_blank(const tp_doc *d, uint32_t string); /* nothing but white space */
-double anthropic_number(tp_str s);
 
 /* anthropic_think.c: decides thinking, max_tokens and forced choices; then writes them. */
 void anthropic_plan(body *b);

@@ -1,6 +1,7 @@
 /* Framing, and the way of those whose clients speak the format themselves: the body passes as it
  * stands but for the model and a limit, the reply frame by frame. */
 #include "anthropic_int.h"
+#include "provider.h"
 
 /* ---- The request. */
 typedef struct edits {
@@ -116,14 +117,7 @@ tp_status anthropic_splice(const tp_host *h, tp_call *c, const anthropic_variant
 /* ---- The reply. */
 tp_status anthropic_head(anthropic_reply *r, const tp_reply *reply, int32_t *framing)
 {
-    tp_str type = span_trim(reply->type);
-    if (!type.len)
-        type = fault_header(&reply->headers, SPAN("content-type"));
-    if (r->stream) /* only what is surely a document is read as one */
-        r->sse = (uint8_t)(!span_istarts(type, SPAN("application/json")) &&
-                           !span_istarts(type, SPAN("text/html")));
-    else
-        r->sse = (uint8_t)span_istarts(type, SPAN("text/event-stream"));
+    r->sse = provider_reply_is_sse(reply, r->stream);
     /* In another framing than the one asked for it is decoded, so that the client still gets what it
      * asked for. */
     r->relay = (uint8_t)(r->may_relay && r->sse == r->stream);

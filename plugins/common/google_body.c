@@ -244,23 +244,6 @@ tp_status google_write_body(const tp_host *h, tp_call *c, const google_flavor *f
 }
 
 /* ---- Paths. */
-static char *encode(char *p, tp_str s)
-{
-    static const char hex[] = "0123456789ABCDEF";
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned char ch = (unsigned char)s.ptr[i];
-        if ((ch >= '0' && ch <= '9') || ((ch | 32) >= 'a' && (ch | 32) <= 'z') || ch == '-' ||
-            ch == '_' || ch == '.' || ch == '~' || ch == '@') {
-            *p++ = (char)ch;
-        } else {
-            *p++ = '%';
-            *p++ = hex[ch >> 4];
-            *p++ = hex[ch & 15];
-        }
-    }
-    return p;
-}
-
 tp_str google_path(const tp_host *h, tp_call *c, tp_str prefix, tp_str model, int stream)
 {
     static const tp_str collections[] = {SPAN_INIT("models/"), SPAN_INIT("tunedModels/"),
@@ -282,7 +265,7 @@ tp_str google_path(const tp_host *h, tp_call *c, tp_str prefix, tp_str model, in
         model = (tp_str){model.ptr + word.len, model.len - word.len};
         break;
     }
-    p = encode(p, model);
+    p = span_percent(p, model, '@');
     memcpy(p, verb.ptr, verb.len);
     p += verb.len;
     return (tp_str){buf, (size_t)(p - buf)};

@@ -69,17 +69,6 @@ void google_put_text(google_body *b, tp_str raw, int thought, tp_str proof)
 }
 
 /* ---- What a message holds that has no place here. */
-static int is_nothing(const tp_doc *d, uint32_t t)
-{
-    switch (span_kind(d, t)) {
-    case TP_NULL: return 1;
-    case TP_STRING: return d->tokens[t].len <= 2;
-    case TP_ARRAY:
-    case TP_OBJECT: return !span_filled(d, t);
-    default: return 0;
-    }
-}
-
 static void report_members(google_body *b, const chat_message *m)
 {
     static const tp_str always[] = {SPAN_INIT("role"), SPAN_INIT("content")};
@@ -97,7 +86,7 @@ static void report_members(google_body *b, const chat_message *m)
         int known = span_eq(key, always[0]) || span_eq(key, always[1]);
         for (size_t i = 0; i < count && !known; i++)
             known = span_eq(key, more[i]);
-        if (!known && !is_nothing(b->r.d, it.value))
+        if (!known && !span_is_nothing(b->r.d, it.value))
             chat_note(&b->r, TP_DROPPED, SPAN("this provider does not take it"),
                       "messages[%u].%.*s", m->index, (int)(key.len > 64 ? 64 : key.len), key.ptr);
     }

@@ -1,6 +1,7 @@
 /* A reply of generateContent as canonical events. Finish reasons are told at the end: older models
  * say STOP with every chunk, and a later reason is the one that counts. */
 #include "google_reply_int.h"
+#include "provider.h"
 
 static tp_status say(google_frame *f, tp_str why)
 {
@@ -395,14 +396,7 @@ void google_begin(google_reply *r, const tp_host *h, tp_call *c, const tp_operat
 
 tp_status google_head(google_reply *r, const tp_reply *reply, int32_t *framing)
 {
-    tp_str type = span_trim(reply->type);
-    if (!type.len)
-        type = fault_header(&reply->headers, SPAN("content-type"));
-    if (r->stream) /* only what is surely a document is read as one */
-        r->sse = (uint8_t)(!span_istarts(type, SPAN("application/json")) &&
-                           !span_istarts(type, SPAN("text/html")));
-    else
-        r->sse = (uint8_t)span_istarts(type, SPAN("text/event-stream"));
+    r->sse = provider_reply_is_sse(reply, r->stream);
     if (!r->sse)
         r->measure = 1;
     *framing = r->sse ? TP_SSE : TP_WHOLE;

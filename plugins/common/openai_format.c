@@ -1,4 +1,5 @@
 #include "openai_format_int.h"
+#include "provider.h"
 
 void openai_begin(openai_reply *r, const tp_operation *op)
 {
@@ -9,14 +10,7 @@ void openai_begin(openai_reply *r, const tp_operation *op)
 
 tp_status openai_head(openai_reply *r, const tp_reply *reply, int32_t *framing)
 {
-    tp_str type = span_trim(reply->type);
-    if (!type.len)
-        type = fault_header(&reply->headers, SPAN("content-type"));
-    if (r->stream) /* only what is surely a document is read as one */
-        r->sse = (uint8_t)(!span_istarts(type, SPAN("application/json")) &&
-                           !span_istarts(type, SPAN("text/html")));
-    else
-        r->sse = (uint8_t)span_istarts(type, SPAN("text/event-stream"));
+    r->sse = provider_reply_is_sse(reply, r->stream);
     /* A reply whose framing is not the one asked for is decoded, so that the client still gets
      * what it asked for. */
     r->relay = (uint8_t)(r->may_relay && r->sse == r->stream);

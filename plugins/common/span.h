@@ -57,6 +57,42 @@ static inline int span_to_int(tp_str s, int64_t *out)
     *out = i ? (int64_t)(0 - v) : (int64_t)v;
     return 1;
 }
+/* A JSON number's value, good for comparing with small bounds: the first 18 digits count exactly,
+ * what follows them only as "more than nothing". */
+static inline double span_number(tp_str s)
+{
+    size_t i = s.len && s.ptr[0] == '-';
+    int negative = i == 1, dot = 0, scale = 0, digits = 0, exponent = 0, negative_e = 0;
+    double v = 0;
+    for (; i < s.len && s.ptr[i] != 'e' && s.ptr[i] != 'E'; i++) {
+        if (s.ptr[i] == '.') {
+            dot = 1;
+            continue;
+        }
+        if (digits < 18) {
+            v = v * 10 + (s.ptr[i] - '0');
+            digits += v > 0;
+            scale -= dot;
+        } else if (!dot) {
+            scale++;
+        }
+    }
+    if (i < s.len) {
+        i++;
+        negative_e = i < s.len && s.ptr[i] == '-';
+        i += i < s.len && (s.ptr[i] == '-' || s.ptr[i] == '+');
+        for (; i < s.len && exponent < 10000; i++)
+            exponent = exponent * 10 + (s.ptr[i] - '0');
+    }
+    scale += negative_e ? -exponent : exponent;
+    for (; scale > 0 && v > 0 && v < 1e300; scale--)
+        v *= 10;
+    double divisor = 1;
+    for (; scale < 0 && divisor < 1e300; scale++)
+        divisor *= 10;
+    v /= divisor;
+    return negative ? -v : v;
+}
 /* Writes v in decimal into buf (room for 20 and a sign); returns the span. */
 static inline tp_str span_of_int(int64_t v, char buf[24])
 {
@@ -68,6 +104,25 @@ static inline tp_str span_of_int(int64_t v, char buf[24])
     if (v < 0)
         *--p = '-';
     return (tp_str){p, (size_t)(end - p)};
+}
+
+/* Writes s as a segment of a path: letters, digits, "-_.~" and `also` (0: none) as they are, all else
+ * percent-encoded. There is room for 3 * s.len bytes. Returns the end. */
+static inline char *span_percent(char *to, tp_str s, char also)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char ch = (unsigned char)s.ptr[i];
+        if ((ch >= '0' && ch <= '9') || ((ch | 32) >= 'a' && (ch | 32) <= 'z') ||
+            (ch && (strchr("-_.~", ch) || ch == (unsigned char)also))) {
+            *to++ = (char)ch;
+        } else {
+            *to++ = '%';
+            *to++ = hex[ch >> 4];
+            *to++ = hex[ch & 15];
+        }
+    }
+    return to;
 }
 
 /* ---- Tokens. */
@@ -156,6 +211,17 @@ static inline int64_t span_count(const tp_doc *d, uint32_t t)
 static inline int span_filled(const tp_doc *d, uint32_t t)
 {
     return d->tokens[t].next > t + 1;
+}
+/* Null, "", [] or {}: nothing that could be lost. */
+static inline int span_is_nothing(const tp_doc *d, uint32_t t)
+{
+    switch (span_kind(d, t)) {
+    case TP_NULL: return 1;
+    case TP_STRING: return d->tokens[t].len <= 2;
+    case TP_ARRAY:
+    case TP_OBJECT: return !span_filled(d, t);
+    default: return 0;
+    }
 }
 static inline uint32_t span_find(const tp_host *h, const tp_doc *d, uint32_t object, tp_str key)
 {

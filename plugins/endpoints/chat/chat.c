@@ -1,6 +1,7 @@
 /* Endpoint chat: chat completions in the OpenAI format, which is also the canonical one. */
 #include <stdlib.h>
 #include "chat_int.h"
+#include "../../common/plugin_entry.h"
 
 TP_MANIFEST({
     "id": "org.turnpike.chat",
@@ -51,23 +52,4 @@ static const tp_endpoint endpoint = {
     .render = chat_render,
 };
 
-static const void *get_extension(const char *id)
-{
-    return strcmp(id, TP_ENDPOINT) == 0 ? &endpoint : NULL;
-}
-
-static const tp_plugin plugin = {
-    .size = sizeof(tp_plugin),
-    .minor = TP_SDK_MINOR,
-    .id = SPAN_INIT("org.turnpike.chat"),
-    .version = SPAN_INIT("1.0.0"),
-    .create = create,
-    .destroy = destroy,
-    .get_extension = get_extension,
-};
-
-TP_EXPORT const tp_plugin *tp_plugin_entry_v1(const tp_host *host)
-{
-    (void)host;
-    return &plugin;
-}
+PLUGIN_ENTRY("org.turnpike.chat", "1.0.0", TP_ENDPOINT, endpoint, create, destroy)

@@ -81,47 +81,10 @@ int chat_want_filled(check *k, const place *at, uint32_t t)
     return 1;
 }
 
-/* A JSON number's value, good for comparing with small bounds: the first 18 digits count exactly,
- * what follows them only as "more than nothing". */
-static double value_of(tp_str s)
-{
-    size_t i = s.len && s.ptr[0] == '-';
-    int negative = i == 1, dot = 0, scale = 0, digits = 0, exponent = 0, negative_e = 0;
-    double v = 0;
-    for (; i < s.len && s.ptr[i] != 'e' && s.ptr[i] != 'E'; i++) {
-        if (s.ptr[i] == '.') {
-            dot = 1;
-            continue;
-        }
-        if (digits < 18) {
-            v = v * 10 + (s.ptr[i] - '0');
-            digits += v > 0;
-            scale -= dot;
-        } else if (!dot) {
-            scale++;
-        }
-    }
-    if (i < s.len) {
-        i++;
-        negative_e = i < s.len && s.ptr[i] == '-';
-        i += i < s.len && (s.ptr[i] == '-' || s.ptr[i] == '+');
-        for (; i < s.len && exponent < 10000; i++)
-            exponent = exponent * 10 + (s.ptr[i] - '0');
-    }
-    scale += negative_e ? -exponent : exponent;
-    for (; scale > 0 && v > 0 && v < 1e300; scale--)
-        v *= 10;
-    double divisor = 1;
-    for (; scale < 0 && divisor < 1e300; scale++)
-        divisor *= 10;
-    v /= divisor;
-    return negative ? -v : v;
-}
-
 int chat_want_number(check *k, const place *at, uint32_t t, int32_t from, int32_t to)
 {
     if (span_kind(k->d, t) == TP_NUMBER) {
-        double v = value_of(span_raw(k->d, t));
+        double v = span_number(span_raw(k->d, t));
         if (v >= from && v <= to)
             return 1;
     }

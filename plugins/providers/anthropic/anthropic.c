@@ -2,7 +2,7 @@
  * and reply are is in plugins/common/anthropic_*; here is where the request goes, and as whom. */
 #include <stdlib.h>
 #include "../../common/anthropic_format.h"
-#include "../../common/span.h"
+#include "../../common/provider.h"
 
 TP_MANIFEST({
     "id": "org.turnpike.anthropic",
@@ -135,33 +135,11 @@ static tp_status build(const tp_instance *in, tp_call *c, const tp_operation *op
     if (st == TP_OK)
         st = h->header(c, SPAN("anthropic-version"), in->version);
     if (st == TP_OK)
-        st = h->header(c, SPAN("content-type"), SPAN("application/json"));
-    if (st == TP_OK)
-        st = h->header(c, SPAN("accept"), op->flags & TP_STREAM ? SPAN("text/event-stream")
-                                                                : SPAN("application/json"));
+        st = provider_json_headers(h, c, op);
     return st == TP_OK ? anthropic_write(h, c, &in->variant, op, target, c->state) : st;
 }
 
-static tp_status head(const tp_instance *in, tp_call *c, const tp_reply *reply, int32_t *framing)
-{
-    (void)in;
-    return anthropic_head(c->state, reply, framing);
-}
-
-static tp_status data(const tp_instance *in, tp_call *c, tp_frame *frame)
-{
-    return anthropic_data(in->host, c, c->state, frame);
-}
-
-static tp_status end(const tp_instance *in, tp_call *c, int32_t broken)
-{
-    return anthropic_end(in->host, c, c->state, broken);
-}
-
-static tp_status failed(const tp_instance *in, tp_call *c, const tp_reply *reply)
-{
-    return anthropic_failed(in->host, c, reply);
-}
+PROVIDER_REPLY(anthropic, anthropic_failed)
 
 static const tp_provider provider = {
     .size = sizeof(tp_provider),
@@ -174,23 +152,4 @@ static const tp_provider provider = {
     .failed = failed,
 };
 
-static const void *get_extension(const char *id)
-{
-    return strcmp(id, TP_PROVIDER) == 0 ? &provider : NULL;
-}
-
-static const tp_plugin plugin = {
-    .size = sizeof(tp_plugin),
-    .minor = TP_SDK_MINOR,
-    .id = SPAN_INIT("org.turnpike.anthropic"),
-    .version = SPAN_INIT("1.0.0"),
-    .create = create,
-    .destroy = destroy,
-    .get_extension = get_extension,
-};
-
-TP_EXPORT const tp_plugin *tp_plugin_entry_v1(const tp_host *host)
-{
-    (void)host;
-    return &plugin;
-}
+PLUGIN_ENTRY("org.turnpike.anthropic", "1.0.0", TP_PROVIDER, provider, create, destroy)

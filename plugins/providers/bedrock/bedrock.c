@@ -1,5 +1,6 @@
 /* Provider bedrock: models on Amazon Bedrock, by its Converse and ConverseStream operations. */
 #include "bedrock_int.h"
+#include "../../common/plugin_entry.h"
 #include <stdlib.h>
 
 TP_MANIFEST({
@@ -125,24 +126,13 @@ void bedrock_destroy(tp_instance *in)
 /* /model/{id}/converse: an id has ':', an ARN '/' too. */
 static tp_str path_of(const tp_host *h, tp_call *c, tp_str model, int stream)
 {
-    static const char hex[] = "0123456789ABCDEF";
     static const tp_str head = SPAN_INIT("/model/");
     tp_str tail = stream ? SPAN("/converse-stream") : SPAN("/converse");
     char *buf = h->alloc(c, head.len + 3 * model.len + tail.len), *to = buf;
     if (!buf)
         return SPAN_NONE;
     pooled(&to, head);
-    for (size_t i = 0; i < model.len; i++) {
-        unsigned char ch = (unsigned char)model.ptr[i];
-        if ((ch >= '0' && ch <= '9') || ((ch | 32) >= 'a' && (ch | 32) <= 'z') || ch == '-' ||
-            ch == '_' || ch == '.' || ch == '~') {
-            *to++ = (char)ch;
-        } else {
-            *to++ = '%';
-            *to++ = hex[ch >> 4];
-            *to++ = hex[ch & 15];
-        }
-    }
+    to = span_percent(to, model, 0);
     pooled(&to, tail);
     return (tp_str){buf, (size_t)(to - buf)};
 }
@@ -197,23 +187,4 @@ static const tp_provider provider = {
     .failed = bedrock_failed,
 };
 
-static const void *get_extension(const char *id)
-{
-    return strcmp(id, TP_PROVIDER) == 0 ? &provider : NULL;
-}
-
-static const tp_plugin plugin = {
-    .size = sizeof(tp_plugin),
-    .minor = TP_SDK_MINOR,
-    .id = SPAN_INIT("org.turnpike.bedrock"),
-    .version = SPAN_INIT("1.0.0"),
-    .create = bedrock_create,
-    .destroy = bedrock_destroy,
-    .get_extension = get_extension,
-};
-
-TP_EXPORT const tp_plugin *tp_plugin_entry_v1(const tp_host *host)
-{
-    (void)host;
-    return &plugin;
-}
+PLUGIN_ENTRY("org.turnpike.bedrock", "1.0.0", TP_PROVIDER, provider, bedrock_create, bedrock_destroy)

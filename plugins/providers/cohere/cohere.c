@@ -2,6 +2,7 @@
  * format, replies to canonical events. */
 #include <stdlib.h>
 #include "cohere_int.h"
+#include "../../common/provider.h"
 
 TP_MANIFEST({
     "id": "org.turnpike.cohere",
@@ -31,10 +32,7 @@ static tp_status write_head(const tp_instance *in, tp_call *c, const tp_operatio
     if (st == TP_OK)
         st = h->secret_header(c, SPAN("authorization"), SPAN("Bearer "));
     if (st == TP_OK)
-        st = h->header(c, SPAN("content-type"), SPAN("application/json"));
-    if (st == TP_OK)
-        st = h->header(c, SPAN("accept"), op->flags & TP_STREAM ? SPAN("text/event-stream")
-                                                                : SPAN("application/json"));
+        st = provider_json_headers(h, c, op);
     if (st == TP_OK && in->client_name.len)
         st = h->header(c, SPAN("x-client-name"), in->client_name);
     return st;
@@ -73,26 +71,7 @@ static tp_status build(const tp_instance *in, tp_call *c, const tp_operation *op
     return b.r.st != TP_OK ? b.r.st : b.o.st;
 }
 
-static tp_status head(const tp_instance *in, tp_call *c, const tp_reply *reply, int32_t *framing)
-{
-    (void)in;
-    return cohere_head(c->state, reply, framing);
-}
-
-static tp_status data(const tp_instance *in, tp_call *c, tp_frame *frame)
-{
-    return cohere_data(in->host, c, c->state, frame);
-}
-
-static tp_status end(const tp_instance *in, tp_call *c, int32_t broken)
-{
-    return cohere_end(in->host, c, c->state, broken);
-}
-
-static tp_status failed(const tp_instance *in, tp_call *c, const tp_reply *reply)
-{
-    return cohere_failed(in->host, c, reply);
-}
+PROVIDER_REPLY(cohere, cohere_failed)
 
 static const tp_provider provider = {
     .size = sizeof(tp_provider),
@@ -164,23 +143,4 @@ static tp_status create(const tp_host *h, tp_call *c, tp_doc options, tp_instanc
     return TP_OK;
 }
 
-static const void *get_extension(const char *id)
-{
-    return strcmp(id, TP_PROVIDER) == 0 ? &provider : NULL;
-}
-
-static const tp_plugin plugin = {
-    .size = sizeof(tp_plugin),
-    .minor = TP_SDK_MINOR,
-    .id = SPAN_INIT("org.turnpike.cohere"),
-    .version = SPAN_INIT("1.0.0"),
-    .create = create,
-    .destroy = destroy,
-    .get_extension = get_extension,
-};
-
-TP_EXPORT const tp_plugin *tp_plugin_entry_v1(const tp_host *host)
-{
-    (void)host;
-    return &plugin;
-}
+PLUGIN_ENTRY("org.turnpike.cohere", "1.0.0", TP_PROVIDER, provider, create, destroy)

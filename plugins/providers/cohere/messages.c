@@ -262,17 +262,6 @@ static void write_calling(cohere_body *b, const chat_message *m, tp_str thought)
 }
 
 /* ---- What a message holds that has no place here. */
-static int is_nothing(const tp_doc *d, uint32_t t)
-{
-    switch (span_kind(d, t)) {
-    case TP_NULL: return 1;
-    case TP_STRING: return d->tokens[t].len <= 2;
-    case TP_ARRAY:
-    case TP_OBJECT: return !span_filled(d, t);
-    default: return 0;
-    }
-}
-
 static void report_members(cohere_body *b, const chat_message *m)
 {
     static const tp_str always[] = {SPAN_INIT("role"), SPAN_INIT("content"), {0}};
@@ -285,7 +274,7 @@ static void report_members(cohere_body *b, const chat_message *m)
     const tp_str *more = m->role == CHAT_ASSISTANT ? assistant : m->role == CHAT_TOOL ? tool : none;
     for (members it = members_of(b->r.d, m->at); members_next(&it);) {
         tp_str key = span_text(b->r.h, b->r.c, b->r.d, it.key);
-        int known = is_nothing(b->r.d, it.value);
+        int known = span_is_nothing(b->r.d, it.value);
         for (const tp_str *k = always; k->len && !known; k++)
             known = span_eq(key, *k);
         for (const tp_str *k = more; k->len && !known; k++)
@@ -354,7 +343,7 @@ void cohere_write_messages(cohere_body *b)
         written |= last;
         if (last)
             write_message(b, &m, thought);
-        else if (m.content && !is_nothing(b->r.d, m.content))
+        else if (m.content && !span_is_nothing(b->r.d, m.content))
             chat_note(&b->r, TP_CHANGED, SPAN("left out: Cohere takes no messages without a text"),
                       "messages[%u]", m.index);
     }

@@ -1,6 +1,7 @@
 /* A reply: one document, or a stream of events. A message has blocks of content (text, thinking), a
  * plan before tool calls, and the calls; a citation speaks of a block that is still under way. */
 #include "cohere_int.h"
+#include "../../common/provider.h"
 
 struct cohere_call {
     cohere_call *next;
@@ -28,14 +29,7 @@ void cohere_begin(cohere_reply *r, const cohere_body *b)
 
 tp_status cohere_head(cohere_reply *r, const tp_reply *reply, int32_t *framing)
 {
-    tp_str type = span_trim(reply->type);
-    if (!type.len)
-        type = fault_header(&reply->headers, SPAN("content-type"));
-    if (r->stream) /* only what is surely a document is read as one */
-        r->sse = (uint8_t)(!span_istarts(type, SPAN("application/json")) &&
-                           !span_istarts(type, SPAN("text/html")));
-    else
-        r->sse = (uint8_t)span_istarts(type, SPAN("text/event-stream"));
+    r->sse = provider_reply_is_sse(reply, r->stream);
     *framing = r->sse ? TP_SSE : TP_WHOLE;
     return TP_OK;
 }

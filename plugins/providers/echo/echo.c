@@ -3,7 +3,7 @@
  * to break off and to call tools. The same request and seed give the same answer. */
 #include <stdlib.h>
 #include "../../common/openai_format.h"
-#include "../../common/span.h"
+#include "../../common/provider.h"
 
 TP_MANIFEST({
     "id": "org.turnpike.echo",
@@ -506,26 +506,7 @@ static tp_status build(const tp_instance *in, tp_call *c, const tp_operation *op
     return j.st;
 }
 
-static tp_status head(const tp_instance *in, tp_call *c, const tp_reply *reply, int32_t *framing)
-{
-    (void)in;
-    return openai_head(c->state, reply, framing);
-}
-
-static tp_status data(const tp_instance *in, tp_call *c, tp_frame *frame)
-{
-    return openai_data(in->host, c, c->state, frame);
-}
-
-static tp_status end(const tp_instance *in, tp_call *c, int32_t broken)
-{
-    return openai_end(in->host, c, c->state, broken);
-}
-
-static tp_status failed(const tp_instance *in, tp_call *c, const tp_reply *reply)
-{
-    return fault_failed(in->host, c, reply);
-}
+PROVIDER_REPLY(openai, fault_failed)
 
 static const tp_str formats[] = {SPAN_INIT("chat/openai")};
 
@@ -540,23 +521,4 @@ static const tp_provider provider = {
     .failed = failed,
 };
 
-static const void *get_extension(const char *id)
-{
-    return strcmp(id, TP_PROVIDER) == 0 ? &provider : NULL;
-}
-
-static const tp_plugin plugin = {
-    .size = sizeof(tp_plugin),
-    .minor = TP_SDK_MINOR,
-    .id = SPAN_INIT("org.turnpike.echo"),
-    .version = SPAN_INIT("1.0.0"),
-    .create = create,
-    .destroy = destroy,
-    .get_extension = get_extension,
-};
-
-TP_EXPORT const tp_plugin *tp_plugin_entry_v1(const tp_host *host)
-{
-    (void)host;
-    return &plugin;
-}
+PLUGIN_ENTRY("org.turnpike.echo", "1.0.0", TP_PROVIDER, provider, create, destroy)

@@ -1,6 +1,7 @@
 /* Provider google: the Gemini API of Google AI. */
 #include <stdlib.h>
 #include "../../common/google_format.h"
+#include "../../common/provider.h"
 
 TP_MANIFEST({
     "id": "org.turnpike.google",
@@ -56,36 +57,14 @@ static tp_status build(const tp_instance *in, tp_call *c, const tp_operation *op
     if (st == TP_OK)
         st = h->secret_header(c, SPAN("x-goog-api-key"), SPAN_NONE);
     if (st == TP_OK)
-        st = h->header(c, SPAN("content-type"), SPAN("application/json"));
-    if (st == TP_OK)
-        st = h->header(c, SPAN("accept"), stream ? SPAN("text/event-stream")
-                                                 : SPAN("application/json"));
+        st = provider_json_headers(h, c, op);
     if (st == TP_OK)
         st = google_write_body(h, c, &in->flavor, op, target);
     google_begin(c->state, h, c, op);
     return st;
 }
 
-static tp_status head(const tp_instance *in, tp_call *c, const tp_reply *reply, int32_t *framing)
-{
-    (void)in;
-    return google_head(c->state, reply, framing);
-}
-
-static tp_status data(const tp_instance *in, tp_call *c, tp_frame *frame)
-{
-    return google_data(in->host, c, c->state, frame);
-}
-
-static tp_status end(const tp_instance *in, tp_call *c, int32_t broken)
-{
-    return google_end(in->host, c, c->state, broken);
-}
-
-static tp_status failed(const tp_instance *in, tp_call *c, const tp_reply *reply)
-{
-    return google_failed(in->host, c, reply);
-}
+PROVIDER_REPLY(google, google_failed)
 
 static const tp_str formats[] = {SPAN_INIT("chat/openai")};
 
@@ -100,23 +79,4 @@ static const tp_provider provider = {
     .failed = failed,
 };
 
-static const void *get_extension(const char *id)
-{
-    return strcmp(id, TP_PROVIDER) == 0 ? &provider : NULL;
-}
-
-static const tp_plugin plugin = {
-    .size = sizeof(tp_plugin),
-    .minor = TP_SDK_MINOR,
-    .id = SPAN_INIT("org.turnpike.google"),
-    .version = SPAN_INIT("1.0.0"),
-    .create = create,
-    .destroy = destroy,
-    .get_extension = get_extension,
-};
-
-TP_EXPORT const tp_plugin *tp_plugin_entry_v1(const tp_host *host)
-{
-    (void)host;
-    return &plugin;
-}
+PLUGIN_ENTRY("org.turnpike.google", "1.0.0", TP_PROVIDER, provider, create, destroy)

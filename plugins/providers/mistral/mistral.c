@@ -2,6 +2,7 @@
  * request is the client's own bytes with edits, the reply is relayed where it is of OpenAI's form.
  */
 #include "mistral_int.h"
+#include "../../common/provider.h"
 
 TP_MANIFEST({
     "id": "org.turnpike.mistral",
@@ -48,10 +49,7 @@ static tp_status build(const tp_instance *in, tp_call *c, const tp_operation *op
     if (st == TP_OK)
         st = h->secret_header(c, SPAN("authorization"), SPAN("Bearer "));
     if (st == TP_OK)
-        st = h->header(c, SPAN("content-type"), SPAN("application/json"));
-    if (st == TP_OK)
-        st = h->header(c, SPAN("accept"), op->flags & TP_STREAM ? SPAN("text/event-stream")
-                                                                : SPAN("application/json"));
+        st = provider_json_headers(h, c, op);
     if (st == TP_OK)
         st = format == FORMAT_FIM ? mistral_write_fim(in, c, op, target)
                                   : mistral_write_chat(in, c, op, target);
@@ -63,26 +61,7 @@ static tp_status build(const tp_instance *in, tp_call *c, const tp_operation *op
     return st;
 }
 
-static tp_status head(const tp_instance *in, tp_call *c, const tp_reply *reply, int32_t *framing)
-{
-    (void)in;
-    return openai_head(c->state, reply, framing);
-}
-
-static tp_status data(const tp_instance *in, tp_call *c, tp_frame *frame)
-{
-    return openai_data(in->host, c, c->state, frame);
-}
-
-static tp_status end(const tp_instance *in, tp_call *c, int32_t broken)
-{
-    return openai_end(in->host, c, c->state, broken);
-}
-
-static tp_status failed(const tp_instance *in, tp_call *c, const tp_reply *reply)
-{
-    return mistral_failed(in->host, c, reply);
-}
+PROVIDER_REPLY(openai, mistral_failed)
 
 static const tp_provider provider = {
     .size = sizeof(tp_provider),
@@ -95,23 +74,4 @@ static const tp_provider provider = {
     .failed = failed,
 };
 
-static const void *get_extension(const char *id)
-{
-    return strcmp(id, TP_PROVIDER) == 0 ? &provider : NULL;
-}
-
-static const tp_plugin plugin = {
-    .size = sizeof(tp_plugin),
-    .minor = TP_SDK_MINOR,
-    .id = SPAN_INIT("org.turnpike.mistral"),
-    .version = SPAN_INIT("1.0.0"),
-    .create = mistral_create,
-    .destroy = mistral_destroy,
-    .get_extension = get_extension,
-};
-
-TP_EXPORT const tp_plugin *tp_plugin_entry_v1(const tp_host *host)
-{
-    (void)host;
-    return &plugin;
-}
+PLUGIN_ENTRY("org.turnpike.mistral", "1.0.0", TP_PROVIDER, provider, mistral_create, mistral_destroy)

@@ -1,6 +1,7 @@
 /* Provider openai: every upstream that speaks the OpenAI chat format. The request is the client's
  * own bytes with a few edits; the reply is relayed as it comes. */
 #include "openai_int.h"
+#include "../../common/provider.h"
 
 TP_MANIFEST({
     "id": "org.turnpike.openai",
@@ -45,7 +46,6 @@ static const tp_str formats[FORMATS] = {SPAN_INIT("chat/openai")};
 /* "{model}" in a path becomes the deployment's model, percent-encoded (Azure's form). */
 static tp_str path_of(const tp_instance *in, tp_call *c, tp_str path, tp_str model)
 {
-    static const char hex[] = "0123456789ABCDEF";
     static const tp_str mark = SPAN_INIT("{model}");
     const char *at = memmem(path.ptr, path.len, mark.ptr, mark.len);
     if (!at && !in->query.len)
@@ -56,18 +56,8 @@ static tp_str path_of(const tp_instance *in, tp_call *c, tp_str path, tp_str mod
     size_t head = at ? (size_t)(at - path.ptr) : path.len;
     memcpy(p, path.ptr, head);
     p += head;
-    for (size_t i = 0; at && i < model.len; i++) {
-        unsigned char ch = (unsigned char)model.ptr[i];
-        if ((ch >= '0' && ch <= '9') || ((ch | 32) >= 'a' && (ch | 32) <= 'z') || ch == '-' ||
-            ch == '_' || ch == '.' || ch == '~') {
-            *p++ = (char)ch;
-        } else {
-            *p++ = '%';
-            *p++ = hex[ch >> 4];
-            *p++ = hex[ch & 15];
-        }
-    }
     if (at) {
+        p = span_percent(p, model, 0);
         size_t tail = path.len - head - mark.len;
         memcpy(p, at + mark.len, tail);
         p += tail;
@@ -97,10 +87,7 @@ static tp_status build(const tp_instance *in, tp_call *c, const tp_operation *op
     if (st == TP_OK)
         st = h->secret_header(c, in->auth_header, in->auth_prefix);
     if (st == TP_OK)
-        st = h->header(c, SPAN("content-type"), SPAN("application/json"));
-    if (st == TP_OK)
-        st = h->header(c, SPAN("accept"), op->flags & TP_STREAM ? SPAN("text/event-stream")
-                                                                : SPAN("application/json"));
+        st = provider_json_headers(h, c, op);
     if (st == TP_OK)
         st = openai_write_body(in, c, op, target);
     openai_begin(c->state, op);
@@ -109,26 +96,7 @@ static tp_status build(const tp_instance *in, tp_call *c, const tp_operation *op
     return st;
 }
 
-static tp_status head(const tp_instance *in, tp_call *c, const tp_reply *reply, int32_t *framing)
-{
-    (void)in;
-    return openai_head(c->state, reply, framing);
-}
-
-static tp_status data(const tp_instance *in, tp_call *c, tp_frame *frame)
-{
-    return openai_data(in->host, c, c->state, frame);
-}
-
-static tp_status end(const tp_instance *in, tp_call *c, int32_t broken)
-{
-    return openai_end(in->host, c, c->state, broken);
-}
-
-static tp_status failed(const tp_instance *in, tp_call *c, const tp_reply *reply)
-{
-    return fault_failed(in->host, c, reply);
-}
+PROVIDER_REPLY(openai, fault_failed)
 
 static const tp_provider provider = {
     .size = sizeof(tp_provider),
@@ -141,23 +109,4 @@ static const tp_provider provider = {
     .failed = failed,
 };
 
-static const void *get_extension(const char *id)
-{
-    return strcmp(id, TP_PROVIDER) == 0 ? &provider : NULL;
-}
-
-static const tp_plugin plugin = {
-    .size = sizeof(tp_plugin),
-    .minor = TP_SDK_MINOR,
-    .id = SPAN_INIT("org.turnpike.openai"),
-    .version = SPAN_INIT("1.0.0"),
-    .create = openai_create,
-    .destroy = openai_destroy,
-    .get_extension = get_extension,
-};
-
-TP_EXPORT const tp_plugin *tp_plugin_entry_v1(const tp_host *host)
-{
-    (void)host;
-    return &plugin;
-}
+PLUGIN_ENTRY("org.turnpike.openai", "1.0.0", TP_PROVIDER, provider, openai_create, openai_destroy)

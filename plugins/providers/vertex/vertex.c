@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include "../../common/anthropic_format.h"
 #include "../../common/google_format.h"
+#include "../../common/plugin_entry.h"
 
 TP_MANIFEST({
     "id": "org.turnpike.vertex",
@@ -164,34 +165,18 @@ static tp_str prefix_of(const tp_instance *in, tp_call *c, tp_str collection)
     return (tp_str){text, in->place_len + collection.len};
 }
 
-static int is_plain(char c)
-{
-    char l = span_lower(c);
-    return (l >= 'a' && l <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.' ||
-           c == '~' || c == '@'; /* claude-sonnet-4@20250514: a version is part of the segment */
-}
-
 static tp_str claude_path(const tp_instance *in, tp_call *c, tp_str model, int stream)
 {
-    static const char hex[] = "0123456789ABCDEF";
     tp_str prefix = prefix_of(in, c, SPAN("anthropic/models/"));
     tp_str method = stream ? SPAN(":streamRawPredict") : SPAN(":rawPredict");
     char *text = prefix.ptr ? in->host->alloc(c, prefix.len + 3 * model.len + method.len) : NULL;
     if (!text)
         return SPAN_NONE;
     memcpy(text, prefix.ptr, prefix.len);
-    size_t n = prefix.len;
-    for (size_t i = 0; i < model.len; i++) {
-        if (is_plain(model.ptr[i])) {
-            text[n++] = model.ptr[i];
-            continue;
-        }
-        text[n++] = '%';
-        text[n++] = hex[(unsigned char)model.ptr[i] >> 4];
-        text[n++] = hex[model.ptr[i] & 15];
-    }
-    memcpy(text + n, method.ptr, method.len);
-    return (tp_str){text, n + method.len};
+    /* claude-sonnet-4@20250514: a version is part of the segment */
+    char *end = span_percent(text + prefix.len, model, '@');
+    memcpy(end, method.ptr, method.len);
+    return (tp_str){text, (size_t)(end - text) + method.len};
 }
 
 static tp_str path_for(const tp_instance *in, tp_call *c, const tp_operation *op,
@@ -291,23 +276,4 @@ static const tp_provider provider = {
     .failed = failed,
 };
 
-static const void *get_extension(const char *id)
-{
-    return strcmp(id, TP_PROVIDER) == 0 ? &provider : NULL;
-}
-
-static const tp_plugin plugin = {
-    .size = sizeof(tp_plugin),
-    .minor = TP_SDK_MINOR,
-    .id = SPAN_INIT("org.turnpike.vertex"),
-    .version = SPAN_INIT("1.0.0"),
-    .create = create,
-    .destroy = destroy,
-    .get_extension = get_extension,
-};
-
-TP_EXPORT const tp_plugin *tp_plugin_entry_v1(const tp_host *host)
-{
-    (void)host;
-    return &plugin;
-}
+PLUGIN_ENTRY("org.turnpike.vertex", "1.0.0", TP_PROVIDER, provider, create, destroy)

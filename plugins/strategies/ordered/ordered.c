@@ -3,7 +3,7 @@
  * "weighted" the first is drawn at random, each with a chance in proportion to its weight; the rest
  * follow as in mode "order". */
 #include <stdlib.h>
-#include "../../common/span.h"
+#include "../../common/plugin_entry.h"
 
 TP_MANIFEST({
     "id": "org.turnpike.ordered",
@@ -125,23 +125,4 @@ static const tp_strategy strategy = {
     .rank = rank,
 };
 
-static const void *get_extension(const char *id)
-{
-    return strcmp(id, TP_STRATEGY) == 0 ? &strategy : NULL;
-}
-
-static const tp_plugin plugin = {
-    .size = sizeof(tp_plugin),
-    .minor = TP_SDK_MINOR,
-    .id = SPAN_INIT("org.turnpike.ordered"),
-    .version = SPAN_INIT("1.0.0"),
-    .create = create,
-    .destroy = destroy,
-    .get_extension = get_extension,
-};
-
-TP_EXPORT const tp_plugin *tp_plugin_entry_v1(const tp_host *host)
-{
-    (void)host;
-    return &plugin;
-}
+PLUGIN_ENTRY("org.turnpike.ordered", "1.0.0", TP_STRATEGY, strategy, create, destroy)
