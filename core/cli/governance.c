@@ -151,8 +151,8 @@ void governance_prices(governance *g, const world *w, int64_t now_ms)
 }
 
 typedef struct touching {
-    tp_str *ids;
-    int64_t *used_ms, since_ms, newest_ms;
+    registry_touch *list;
+    int64_t since_ms, newest_ms;
     uint32_t count, room;
 } touching;
 
@@ -165,11 +165,12 @@ static int add_touched(void *arg, book_key *k)
         return 0;
     if (t->count == t->room) {
         t->room = t->room ? t->room * 2 : 64;
-        t->ids = tp_xrealloc(t->ids, t->room * sizeof(*t->ids));
-        t->used_ms = tp_xrealloc(t->used_ms, t->room * sizeof(*t->used_ms));
+        t->list = tp_xrealloc(t->list, t->room * sizeof(*t->list));
     }
-    t->ids[t->count] = k->id;
-    t->used_ms[t->count++] = used;
+    registry_touch *at = &t->list[t->count++];
+    *at = (registry_touch){.id = k->id, .used_ms = used};
+    memcpy(at->hmac, terms->hmac, sizeof(at->hmac));
+    memcpy(at->pepper_id, terms->pepper_id, sizeof(at->pepper_id));
     t->newest_ms = TP_MAX(t->newest_ms, used);
     return 0;
 }
@@ -181,11 +182,10 @@ void governance_touch(governance *g)
     touching t = {.since_ms = g->touched_ms, .newest_ms = g->touched_ms};
     book_enter(g->book); /* the ids are the keys' own: they stay while no change is made */
     book_each_key(g->book, add_touched, &t);
-    if (t.count == 0 || r->touch_keys(r->self, t.ids, t.used_ms, t.count, &err) == 0)
+    if (t.count == 0 || r->touch_keys(r->self, t.list, t.count, &err) == 0)
         g->touched_ms = t.newest_ms;
     book_leave(g->book);
-    free(t.ids);
-    free(t.used_ms);
+    free(t.list);
 }
 
 void governance_close(governance *g)

@@ -54,6 +54,12 @@ typedef struct registry_price {
     tp_str json;               /* the price object */
 } registry_price;
 
+typedef struct registry_touch { /* a use of a key, and what it is recognised by since */
+    tp_str id;
+    int64_t used_ms;
+    unsigned char hmac[32], pepper_id[8]; /* kept where they are of another pepper than before */
+} registry_touch;
+
 typedef struct registry_port {
     void *self;
     /* All teams, then their sums, then provider keys, then keys. The journal of a run before this
@@ -71,8 +77,7 @@ typedef struct registry_port {
     int (*add_entry)(void *self, const ledger_entry *e, int64_t *balance, int64_t *seq,
                      tp_error *err);
     /* Keys that were used: written behind, in the order given. Not durable at once. */
-    int (*touch_keys)(void *self, const tp_str *ids, const int64_t *used_ms, uint32_t count,
-                      tp_error *err);
+    int (*touch_keys)(void *self, const registry_touch *list, uint32_t count, tp_error *err);
     /* Price versions, so that a settle that names one can be worked out again; all or nothing. Known
      * ones are left as they are. */
     int (*put_prices)(void *self, const registry_price *list, uint32_t count, int64_t now_ms,

@@ -244,7 +244,7 @@ int sql_remove_key(sql_db *d, tp_str id);
 int sql_put_byok(sql_db *d, const registry_byok *b);
 int sql_remove_byok(sql_db *d, tp_str team, tp_str provider, tp_str type);
 int sql_add_entry(sql_db *d, const ledger_entry *e, int64_t *balance, int64_t *seq);
-int sql_touch_key(sql_db *d, tp_str id, int64_t used_ms);
+int sql_touch_key(sql_db *d, const registry_touch *t);
 int sql_put_price(sql_db *d, tp_str version, tp_str deployment, tp_str json, int64_t now_ms);
 int sql_load(sql_db *d, int64_t now_ms, const registry_sink *sink, tp_error *err);
 
@@ -263,8 +263,7 @@ typedef struct sql_command { /* on the caller's stack until it is done */
 #define SQL_READERS 32u /* connections that read at the same time */
 typedef struct sql_touch {
     struct sql_touch *next;
-    int64_t used_ms;
-    uint32_t len;
+    registry_touch is; /* its id lies behind */
     char id[];
 } sql_touch;
 

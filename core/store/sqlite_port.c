@@ -138,8 +138,7 @@ static int add_entry(void *self, const ledger_entry *e, int64_t *balance, int64_
     return rc;
 }
 
-static int touch_keys(void *self, const tp_str *ids, const int64_t *used_ms, uint32_t count,
-                      tp_error *err)
+static int touch_keys(void *self, const registry_touch *list, uint32_t count, tp_error *err)
 {
     sql_store *s = self;
     int rc = 0;
@@ -149,9 +148,10 @@ static int touch_keys(void *self, const tp_str *ids, const int64_t *used_ms, uin
     if (s->touch_count + count > TOUCHES_MAX)
         rc = tp_error_set(err, TP_ERROR_IO, "store %s: too many keys wait to be written", s->path);
     for (uint32_t i = 0; i < count && rc == 0; i++) {
-        sql_touch *t = tp_xmalloc(sizeof(*t) + ids[i].len);
-        *t = (sql_touch){.used_ms = used_ms[i], .len = (uint32_t)ids[i].len};
-        str_copy(t->id, ids[i].ptr, ids[i].len);
+        sql_touch *t = tp_xmalloc(sizeof(*t) + list[i].id.len);
+        *t = (sql_touch){.is = list[i]};
+        str_copy(t->id, list[i].id.ptr, list[i].id.len);
+        t->is.id.ptr = t->id;
         if (s->touches_last)
             s->touches_last->next = t;
         else

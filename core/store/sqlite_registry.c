@@ -90,12 +90,14 @@ int sql_remove_key(sql_db *d, tp_str id)
                    sql_run(sql_prepared(d, SQL_KEY_GONE, "DELETE FROM key WHERE id = ?"), "t", id));
 }
 
-int sql_touch_key(sql_db *d, tp_str id, int64_t used_ms)
+int sql_touch_key(sql_db *d, const registry_touch *t)
 {
     return sql_run(sql_prepared(d, SQL_KEY_TOUCH,
-                                "UPDATE key SET last_used_ms = ?2"
-                                " WHERE id = ?1 AND last_used_ms < ?2"),
-                   "ti", id, used_ms);
+                                "UPDATE key SET last_used_ms = max(last_used_ms, ?2), hmac = ?3,"
+                                " pepper_id = ?4"
+                                " WHERE id = ?1 AND (last_used_ms < ?2 OR pepper_id <> ?4)"),
+                   "tibb", t->id, t->used_ms, (const void *)t->hmac, sizeof(t->hmac),
+                   (const void *)t->pepper_id, sizeof(t->pepper_id));
 }
 
 int sql_put_byok(sql_db *d, const registry_byok *b)

@@ -128,7 +128,7 @@ static void trouble(sql_store *s, turn *t, const char *why)
 static int put_touches(sql_store *s)
 {
     for (const sql_touch *t = s->touching; t; t = t->next)
-        if (sql_touch_key(&s->db, str_make(t->id, t->len), t->used_ms) < 0)
+        if (sql_touch_key(&s->db, &t->is) < 0)
             return -1;
     return 0;
 }

@@ -246,15 +246,42 @@ static void last_use_is_written_behind(void **state)
     fx_open(f);
     const registry_port *r = &f->port.registry;
     registry_key k = a_key("key_1", "tp_live_aaaaaaaaaaaa");
-    tp_str ids[] = {STR("key_1"), STR("gone"), STR("key_1")};
-    int64_t at[] = {5000, 1, 4000};
+    registry_touch uses[] = {{.id = STR("key_1"), .used_ms = 5000},
+                             {.id = STR("gone"), .used_ms = 1},
+                             {.id = STR("key_1"), .used_ms = 4000}};
+    for (size_t i = 0; i < TP_COUNT(uses); i++) {
+        memcpy(uses[i].hmac, k.hmac, sizeof(k.hmac));
+        memcpy(uses[i].pepper_id, k.pepper_id, sizeof(k.pepper_id));
+    }
     assert_int_equal(r->put_key(r->self, &k, &f->err), 0);
-    assert_int_equal(r->touch_keys(r->self, ids, at, 3, &f->err), 0);
+    assert_int_equal(r->touch_keys(r->self, uses, TP_COUNT(uses), &f->err), 0);
     k.last_used_ms = 70; /* an older value does not come back with a change */
     k.name = STR("changed");
     assert_int_equal(r->put_key(r->self, &k, &f->err), 0);
     fx_close(f);
     assert_int_equal(fx_number(f, "SELECT last_used_ms FROM key WHERE name = 'changed'"), 5000);
+}
+
+#define FOUR(s) s s s s
+/* A key that Argon2id had to know is kept under the pepper of today, whenever it was last used. */
+static void a_new_pepper_is_written_behind(void **state)
+{
+    fx *f = *state;
+    fx_open(f);
+    const registry_port *r = &f->port.registry;
+    registry_key k = a_key("key_1", "tp_live_aaaaaaaaaaaa");
+    k.last_used_ms = 9000;
+    registry_touch use = {.id = STR("key_1"), .used_ms = 5000};
+    memset(use.hmac, 0x5a, sizeof(use.hmac));
+    memset(use.pepper_id, 0xa5, sizeof(use.pepper_id));
+    assert_int_equal(r->put_key(r->self, &k, &f->err), 0);
+    assert_int_equal(r->touch_keys(r->self, &use, 1, &f->err), 0);
+    fx_close(f);
+    assert_int_equal(fx_number(f, "SELECT last_used_ms FROM key"), 9000);
+    assert_int_equal(
+        fx_number(f, "SELECT hmac = x'" FOUR(
+                         "5a5a5a5a5a5a5a5a") "' AND pepper_id = x'a5a5a5a5a5a5a5a5' FROM key"),
+        1);
 }
 
 /* ---- Credits. */
@@ -415,6 +442,7 @@ int main(void)
         T(rows_come_back_as_they_went),
         T(what_is_there_and_what_is_not),
         T(last_use_is_written_behind),
+        T(a_new_pepper_is_written_behind),
         T(a_reference_counts_once),
         T(exchanges_are_charged),
         T(a_limit_counts_again_after_a_wrong_clock),
