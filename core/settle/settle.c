@@ -62,11 +62,15 @@ int64_t settle_cost(const world_deployment *d, const usage *u)
         const usage_class *c = &u->classes[i];
         tp_str unit = str_of(c->unit);
         counted_request |= str_eq(unit, STR("request"));
-        if (!is_unbilled(usage_plain(c), prompt_billed, completion_billed))
-            sum += amount(c->count, price_of(d, unit, length));
+        if ((prompt_billed || completion_billed) &&
+            is_unbilled(usage_plain(c), prompt_billed, completion_billed))
+            continue;
+        sum += amount(c->count, price_of(d, unit, length));
     }
-    if (!counted_request)
-        sum += amount(1, price_of(d, STR("request"), length));
+    if (!counted_request) /* a unit of no other kind: without thresholds one look is enough */
+        sum += amount(1, d->price_tiers
+                             ? price_of(d, STR("request"), length)
+                             : catalog_price(d->prices, d->price_count, STR("request")));
     return money_round(sum);
 }
 
