@@ -200,8 +200,8 @@ def test_a_client_that_goes_while_its_upstream_thinks(gw, gate, team, how, strea
                 assert s.recv(65536) == b""
         elif how == "reset":
             s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-    gate.open.set()
     eventually(lambda: gw.credits(id)["held"] == 0)
+    gate.open.set()  # not before the gateway has noticed
     gw.flush()
     row, = gw.pages("generations", team=id)
     settle, = [e for e in gw.ledger(id) if e["kind"] == "settle"]
