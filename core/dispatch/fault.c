@@ -94,8 +94,19 @@ static tp_str without_secret(exchange *x, tp_str text)
 #define QUOTE_RUN 12u          /* so many bytes of a request in a row are a quotation */
 #define QUOTE_BODY (256u << 10) /* of a longer request it is not looked for: no word is told */
 
+static int is_ascii(tp_str s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if ((unsigned char)s.ptr[i] & 0x80)
+            return 0;
+    return 1;
+}
+
+/* A request that spells its text in escapes would be quoted in other bytes than its own. */
 static int quotes(tp_str words, tp_str body)
 {
+    if (!is_ascii(words) && memmem(body.ptr, body.len, "\\u", 2))
+        return 1;
     for (size_t i = 0; i + QUOTE_RUN <= words.len; i++)
         if (memmem(body.ptr, body.len, words.ptr + i, QUOTE_RUN))
             return 1;

@@ -20,6 +20,7 @@ REFUSALS = {
     "forbidden": (403, "Project proj_42 has no access to this model."),
     "quota": (402, "Your account acct_77 owes 12 dollars."),
     "busy": (503, "The engine is overloaded."),
+    "echoed": (503, "No room for: слово, которое никто не прочтёт"),
     "request": (400, f"Invalid value: '{PROMPT}' is too long."),
 }
 
@@ -97,6 +98,16 @@ def test_words_for_the_client(gw):
     assert r.status == 400 and r.error["message"] == REFUSALS["request"][1]
     assert line["error"] == "up: HTTP 400: some_code"
     assert PROMPT not in gw.access_log.read_text() and PROMPT not in gw.log()
+
+
+def test_words_that_a_request_spells_in_escapes(gw):
+    """JSON of Python's json.dumps is ASCII: the upstream quotes other bytes than the request's own."""
+    key = gw.key(team="default")["key"]
+    said = REFUSALS["echoed"][1].partition(": ")[2]
+    r = gw.chat(key, "echoed", messages=[{"role": "user", "content": said}])
+    line = line_of(gw, r)
+    assert r.status == 503 and line["error"] == "up: HTTP 503: some_code"
+    assert said not in gw.access_log.read_text()
 
 
 def test_earlier_attempts_are_told(gw):
