@@ -353,6 +353,9 @@ int cli_serve(int argc, char **argv)
     mallopt(M_MMAP_THRESHOLD, 1 << 20);
     mallopt(M_TRIM_THRESHOLD, 16 << 20);
     mallopt(M_TOP_PAD, 128 << 10);
+    /* Once here, where no other thread is: under another allocator (a sanitizer's) nothing else made
+     * glibc's own arena, and two workers who trim at once would each find it half made by the other. */
+    malloc_trim(0);
     server_hold_signals();
     cli_find_parts(&a.place);
     world *w = NULL;
