@@ -9,6 +9,7 @@ import pytest
 from harness.acme import PRICE, acme
 from harness.govern import priced, together, upstream, user
 from harness.printed import AIROUTER, CAILOS, KAIROSROUTE, KILO
+from harness.raw import eventually
 
 
 @pytest.fixture(scope="module")
@@ -107,15 +108,15 @@ def test_sdk_waits_as_it_is_told(gw, mock):
     """The 429 of a limit on requests at the same time says to come again in a second; the SDK does."""
     key = gw.key(team="acme", concurrency=1)["key"]
     slow = {"model": "slow", "messages": user()}
-    gw.snippet("60-slow.json", {"models": {"slow": priced("up", PRICE, upstream(delay_ms=600))}})
+    gw.snippet("60-slow.json", {"models": {"slow": priced("up", PRICE, upstream(delay_ms=900))}})
     gw.reload()
 
     def work(i):
         if i == 0:
             assert gw.ask("POST", "/v1/chat/completions", slow, key).status == 200
             return
-        time.sleep(0.2)  # the other one is under way
         with sdk.OpenAI(base_url=gw.base_url, api_key=key, timeout=20, max_retries=2) as c:
+            eventually(lambda: gw.status()["exchanges"])  # the other one is under way
             begin = time.monotonic()
             assert c.chat.completions.create(model="m", messages=user()).choices
             return time.monotonic() - begin

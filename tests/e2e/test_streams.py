@@ -37,7 +37,7 @@ FINE = ["chunks=1", "chunks=20&split=1", "chunks=40&split=7", "chunks=300&chunk_
 def gw(mock):
     with Gateway(providers={"up": openai(mock.url, timeouts=SHORT)},
                  models=modes(*FAILURES, *FINE, "fail=huge", "fail=huge&pace_ms=0", "chunks=100&pace_ms=20",
-                              *[f + "&after=3" for f in FAILURES])) as g:
+                              "chunks=100&pace_ms=50", *[f + "&after=3" for f in FAILURES])) as g:
         yield g
 
 
@@ -136,11 +136,11 @@ def test_chunks_pass_as_they_come(gw):
     """Nothing is gathered: the first event is there long before the last."""
     with gw.client() as c:
         begin = time.monotonic()
-        c.send_request("POST", "/v1/chat/completions", json.dumps(ask("chunks=100&pace_ms=20")).encode())
+        c.send_request("POST", "/v1/chat/completions", json.dumps(ask("chunks=100&pace_ms=50")).encode())
         assert c.read_head()[0] == 200
         while b"data:" not in c.rest:
             c._more()
-        assert time.monotonic() - begin < 1.0
+        assert time.monotonic() - begin < 2.5  # of the five seconds that the whole takes
 
 
 # ---- Ends.

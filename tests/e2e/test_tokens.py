@@ -11,6 +11,7 @@ from harness.gateway import Gateway, model
 from harness.govern import Governed, together, user
 from harness.paths import BUILD, PATIENCE, TRANSPORT
 from harness.proc import Thread
+from harness.raw import eventually
 from harness.scripted import Upstream, reply
 from harness.signing import PLUGIN_SIGN, SCOPE, Account, TokenEndpoint
 
@@ -137,7 +138,7 @@ def test_renewed_while_the_old_one_serves(account, api):
         t.lifetime = 8  # renewed from the last quarter on
         with gateway(api, account.document(t.url)) as g:
             assert token_of(ask(g)) == "ya29.token-1"
-            t.delay = 0.5
+            t.delay = 1.5
             slowest, seen, end = 0, [], time.monotonic() + PATIENCE
             while len(set(seen)) < 2 and time.monotonic() < end:
                 before = time.monotonic()
@@ -145,7 +146,7 @@ def test_renewed_while_the_old_one_serves(account, api):
                 slowest = max(slowest, time.monotonic() - before)
                 time.sleep(0.05)
             assert seen[0] == "ya29.token-1" and seen[-1] == "ya29.token-2"
-            assert slowest < 0.5, "a request waited for the renewal"
+            assert slowest < 1.2, "a request waited for the renewal"
             assert len(t.given) == 2
 
 
@@ -168,9 +169,8 @@ def test_a_renewal_that_fails_leaves_the_old_one(account, api):
             time.sleep(4.7)
             t.say = reply(503, {"error": "unavailable"})
             assert token_of(ask(g)) == "ya29.token-1"
-            time.sleep(0.2)
+            eventually(lambda: "503 unavailable" in g.log())
             assert len(t.requests) == 2 and token_of(ask(g)) == "ya29.token-1"
-            assert "503 unavailable" in g.log()
 
 
 def test_a_refused_token_is_dropped(account, api):
