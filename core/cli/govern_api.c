@@ -14,6 +14,7 @@
 #include "cli/answer.h"
 #include "cli/cli.h"
 #include "cli/governance.h"
+#include "cli/owner.h"
 #include "cli/table.h"
 #include "loop/server.h"
 
@@ -77,6 +78,10 @@ static int open_world(cli_api *a, conf *c_take, tp_error *err)
 {
     char run_dir[4096];
     snprintf(run_dir, sizeof(run_dir), "%.*s", STR_ARG(c_take->server.run_dir));
+    if (cli_act_as_owner(run_dir, err) < 0) {
+        conf_free(c_take);
+        return err->code;
+    }
     if (mkdir(run_dir, 0700) != 0 && errno != EEXIST) {
         conf_free(c_take);
         return tp_error_set(err, TP_ERROR_IO, "server.run_dir %s cannot be made: %s", run_dir,
