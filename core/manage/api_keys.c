@@ -186,7 +186,10 @@ int api_keys_list(api_call *c)
     l.keys = malloc((l.room ? l.room : 1) * sizeof(*l.keys));
     if (l.keys && (l.team.len || is_admin_mount(c))) /* nobody's team has no keys */
         book_each_key(b, list_one, &l);
-    if (l.keys) {
+    /* A team that a snippet took away is not there, but its keys are. */
+    int nobody = is_admin_mount(c) && c->role == CONF_ROLE_ADMIN && l.team.len && !l.count &&
+                 !book_team_of(b, l.team);
+    if (l.keys && !nobody) {
         qsort(l.keys, l.count, sizeof(*l.keys), by_age);
         api_open(&o, NULL, '{');
         api_open(&o, "data", '[');
@@ -196,7 +199,7 @@ int api_keys_list(api_call *c)
     book_leave(b);
     rc = l.keys ? o.rc : -1;
     free(l.keys);
-    return rc;
+    return rc == 0 && nobody ? api_not_found(c, "team", l.team) : rc;
 }
 
 /* ---- One key. */

@@ -54,6 +54,7 @@ def test_a_key_is_shown_once_with_json_too(gw):
     assert doc["key"] not in gw.say("keys", "list", "--json") and "key" not in gw.json("keys", "show", doc["id"])
     assert [k["id"] for k in gw.json("keys", "list", "--team", "fixed")["data"]] == [doc["id"]]
     assert gw.json("keys", "list", "--team", "default")["data"] == []
+    assert "'nobody'" in gw.refused("keys", "list", "--team", "nobody")
     for f in (gw.dir / "run").rglob("*"):  # nor is it anywhere on the disk
         if f.is_file():
             assert doc["key"].encode() not in f.read_bytes(), f
