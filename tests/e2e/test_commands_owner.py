@@ -1,6 +1,7 @@
 """Root's commands beside the gateway of another user, who has to open what they made."""
 import json
 import os
+import pathlib
 import shutil
 import subprocess
 import tempfile
@@ -42,7 +43,12 @@ def owners(place):
 
 
 def test_what_root_makes_is_the_services(place):
-    os.chown(f"{place}/state", SERVICE, SERVICE)
+    if any(not p.stat().st_mode & 0o001 for p in pathlib.Path(place).parents):
+        pytest.skip("the service's user does not get to where temporary files are made")
+    try:
+        os.chown(f"{place}/state", SERVICE, SERVICE)
+    except OSError as e:
+        pytest.skip(f"files cannot be given to another user here: {e}")
     key = json.loads(command(place, "keys", "create", "--name", "first", "--json"))
     uids, names = owners(place)
     assert uids == {SERVICE} and {"pepper", "master.key"} <= names and any(n.endswith(".db") for n in names), names
