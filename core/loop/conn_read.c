@@ -188,8 +188,8 @@ void conn_next(conn *c)
         conn_feed(c, str_make(c->ahead + at, c->ahead_len - at));
         if (c->ahead_at == c->ahead_len)
             drop_ahead(c);
-    } else {
-        conn_set_deadline(c);
+    } else { /* nothing more may be needed for a request's end: its body may be empty */
+        conn_feed(c, STR_NONE);
     }
     if (c->stopped && !c->n.closing && c->ahead_len - c->ahead_at < CONN_AHEAD_MAX) {
         c->stopped = 0;

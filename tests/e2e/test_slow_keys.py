@@ -14,7 +14,7 @@ def test_bodies_behind_a_slow_key(mock, workers):
     with Governed(providers={"up": openai(mock.url)}, models={"m": priced("up", {"prompt": "0.000001"})},
                   workers=workers) as gw:
         gw.team("t", billing="postpaid")
-        keys = [gw.key(team="t")["key"] for _ in range(7)]
+        keys = [gw.key(team="t")["key"] for _ in range(8)]
         gw.stop()
         (gw.dir / "run" / "pepper").unlink()
         gw.start()
@@ -30,6 +30,9 @@ def test_bodies_behind_a_slow_key(mock, workers):
         with Raw(gw) as c:
             c.send(post(b"", "Transfer-Encoding: chunked", length=False, key=keys[5]) + chunks(json.dumps(body).encode(), 7))
             assert c.read_reply().status == 200
+        with Raw(gw) as c:  # an empty one, and nothing behind it: it is all there
+            assert c.send(post(b"", key=keys[7])).read_reply().status == 400
+            assert c.send(post(body, key=keys[7])).read_reply().status == 200
         with Raw(gw) as c:  # a body that is none
             c.send(post(b"", "Transfer-Encoding: chunked", length=False, key=keys[6]) + b"nothing\r\n")
             assert c.read_reply().status == 400
