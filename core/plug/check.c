@@ -1,5 +1,5 @@
-/* What a plugin may not put into a header or a path. A plugin is trusted with its request's bytes,
- * not with the connection that they travel on. */
+/* What a plugin may not put into a header or a path: it is trusted with its request's bytes, not with
+ * the connection that they travel on. And what its words become. */
 #include "plug/plug_int.h"
 
 /* Framing, the connection, and what the host itself says or must be able to undo. */
@@ -112,4 +112,27 @@ const char *plug_check_path(tp_str path)
         before = c;
     }
     return NULL;
+}
+
+tp_str plug_clean(plug_call *c, tp_str s, size_t max)
+{
+    if (!s.ptr || s.len == 0)
+        return STR_NONE;
+    if (s.len > max) {
+        s.len = max;
+        while (s.len && ((unsigned char)s.ptr[s.len] & 0xc0) == 0x80)
+            s.len--;
+    }
+    char *p = arena_dup(&c->scratch->mem, s.ptr, s.len);
+    if (!p)
+        return STR_NONE;
+    int utf8 = json_utf8_valid(s);
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char b = (unsigned char)p[i];
+        if (b < 0x20 || b == 0x7f)
+            p[i] = ' ';
+        else if (b >= 0x80 && !utf8)
+            p[i] = '?';
+    }
+    return str_make(p, s.len);
 }

@@ -47,30 +47,6 @@ int plug_own(plug_call *c, tp_str *s)
     return s->ptr ? 0 : -1;
 }
 
-/* One line, valid UTF-8, at most max bytes: it goes into messages, headers and the log. */
-static tp_str clean(plug_call *c, tp_str s, size_t max)
-{
-    if (!has_bytes(s) || s.len == 0)
-        return STR_NONE;
-    if (s.len > max) {
-        s.len = max;
-        while (s.len && ((unsigned char)s.ptr[s.len] & 0xc0) == 0x80)
-            s.len--;
-    }
-    char *p = arena_dup(&c->scratch->mem, s.ptr, s.len);
-    if (!p)
-        return STR_NONE;
-    int utf8 = json_utf8_valid(s);
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned char b = (unsigned char)p[i];
-        if (b < 0x20 || b == 0x7f)
-            p[i] = ' ';
-        else if (b >= 0x80 && !utf8)
-            p[i] = '?';
-    }
-    return str_make(p, s.len);
-}
-
 tp_status plug_fail(plug_call *c, tp_status status, tp_str param, tp_str why)
 {
     plug_out *o = c->out;
@@ -80,8 +56,8 @@ tp_status plug_fail(plug_call *c, tp_status status, tp_str param, tp_str why)
         return status;
     o->failed = 1;
     o->fail_status = status;
-    o->fail_param = clean(c, param, PARAM_MAX);
-    o->fail_why = clean(c, why, FAIL_MAX);
+    o->fail_param = plug_clean(c, param, PARAM_MAX);
+    o->fail_why = plug_clean(c, why, FAIL_MAX);
     if (!o->fail_why.ptr)
         o->fail_why = STR("the plugin failed without saying why");
     return status;
@@ -481,6 +457,12 @@ static tp_status h_emit(tp_call *call, const tp_event *e)
     }
     if (copy && TP_UNLIKELY(copy_strings(c, strings, copy)))
         return no_memory(c);
+    /* An upstream's words become JSON of the gateway's own, and not all of them come as JSON: a
+     * header's value, or a string of a binary framing, is of any bytes. */
+    if (to->kind == TP_EV_ERROR)
+        for (uint32_t i = 0; i < TP_COUNT(strings); i++)
+            if (!json_utf8_valid(*strings[i]))
+                *strings[i] = plug_clean(c, *strings[i], strings[i]->len);
     c->out->event_count++;
     return TP_OK;
 }
@@ -510,8 +492,8 @@ static tp_status h_report(tp_call *call, int32_t what, tp_str field, tp_str why)
     if (o->report_count == REPORT_MAX) /* the list is cut, and that is said too */
         *r = (plug_report){.what = what, .field = STR("..."), .why = STR("and further ones")};
     else
-        *r = (plug_report){.what = what, .field = clean(c, field, PARAM_MAX),
-                           .why = clean(c, why, FAIL_MAX)};
+        *r = (plug_report){.what = what, .field = plug_clean(c, field, PARAM_MAX),
+                           .why = plug_clean(c, why, FAIL_MAX)};
     return TP_OK;
 }
 

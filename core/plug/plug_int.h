@@ -57,6 +57,9 @@ tp_event *plug_out_slot(plug_scratch *s, plug_out *o);
 const char *plug_check_header(tp_str name, tp_str value);
 const char *plug_check_method(tp_str method);
 const char *plug_check_path(tp_str path);
+/* A copy of s: one line, valid UTF-8, at most max bytes: it goes into messages, headers and the log.
+ * STR_NONE: nothing is there, or no memory. */
+tp_str plug_clean(plug_call *c, tp_str s, size_t max);
 /* Fails the call (the first sentence is kept); returns status, or TP_E_INTERNAL if it is no error.
  */
 tp_status plug_fail(plug_call *c, tp_status status, tp_str param, tp_str why);
