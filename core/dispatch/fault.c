@@ -91,8 +91,11 @@ static tp_str without_secret(exchange *x, tp_str text)
 
 /* ---- What the client wrote. An upstream's words may quote it, and no log has words of a request. */
 
-#define QUOTE_RUN 12u          /* so many bytes of a request in a row are a quotation */
+#define QUOTE_RUN 12u           /* so many bytes of a request in a row are a quotation */
 #define QUOTE_BODY (256u << 10) /* of a longer request it is not looked for: no word is told */
+#define QUOTE_BITS 12u
+#define QUOTE_SLOTS (1u << QUOTE_BITS)
+_Static_assert(NOTE_MAX <= UINT8_MAX && NOTE_MAX < QUOTE_SLOTS, "runs of a note fit");
 
 static int is_ascii(tp_str s)
 {
@@ -102,15 +105,38 @@ static int is_ascii(tp_str s)
     return 1;
 }
 
+static uint32_t slot_of(const char *run)
+{
+    uint64_t a;
+    uint32_t b;
+    memcpy(&a, run, sizeof(a));
+    memcpy(&b, run + sizeof(a), sizeof(b));
+    a ^= b * UINT64_C(0xff51afd7ed558ccd);
+    return (uint32_t)(a * UINT64_C(0x9e3779b97f4a7c15) >> (64 - QUOTE_BITS));
+}
+
+/* Do QUOTE_RUN bytes in a row of the words stand in the body? It is read once: when an upstream is in
+ * trouble, every request comes by here. */
+static int has_run(tp_str body, tp_str words)
+{
+    uint8_t at[QUOTE_SLOTS] = {0}; /* where in the words a run begins, from 1 on; 0: none */
+    for (size_t i = 0; i + QUOTE_RUN <= words.len; i++) {
+        uint32_t s = slot_of(words.ptr + i);
+        while (at[s] && memcmp(words.ptr + at[s] - 1, words.ptr + i, QUOTE_RUN) != 0)
+            s = (s + 1) % QUOTE_SLOTS;
+        at[s] = (uint8_t)(i + 1);
+    }
+    for (size_t i = 0; i + QUOTE_RUN <= body.len; i++)
+        for (uint32_t s = slot_of(body.ptr + i); at[s]; s = (s + 1) % QUOTE_SLOTS)
+            if (memcmp(words.ptr + at[s] - 1, body.ptr + i, QUOTE_RUN) == 0)
+                return 1;
+    return 0;
+}
+
 /* A request that spells its text in escapes would be quoted in other bytes than its own. */
 static int quotes(tp_str words, tp_str body)
 {
-    if (!is_ascii(words) && memmem(body.ptr, body.len, "\\u", 2))
-        return 1;
-    for (size_t i = 0; i + QUOTE_RUN <= words.len; i++)
-        if (memmem(body.ptr, body.len, words.ptr + i, QUOTE_RUN))
-            return 1;
-    return 0;
+    return (!is_ascii(words) && memmem(body.ptr, body.len, "\\u", 2)) || has_run(body, words);
 }
 
 /* The words as far as the log may have them: all or nothing. The request is given back when its

@@ -21,6 +21,8 @@ REFUSALS = {
     "quota": (402, "Your account acct_77 owes 12 dollars."),
     "busy": (503, "The engine is overloaded."),
     "echoed": (503, "No room for: слово, которое никто не прочтёт"),
+    "twelve": (503, "No room for 'word that no'."),
+    "eleven": (503, "No room for 'word that n'."),
     "request": (400, f"Invalid value: '{PROMPT}' is too long."),
 }
 
@@ -108,6 +110,17 @@ def test_words_that_a_request_spells_in_escapes(gw):
     line = line_of(gw, r)
     assert r.status == 503 and line["error"] == "up: HTTP 503: some_code"
     assert said not in gw.access_log.read_text()
+
+
+def test_twelve_bytes_in_a_row_are_a_quotation(gw):
+    """Wherever they stand in the request; fewer are chance."""
+    key = gw.key(team="default")["key"]
+    said = {"twelve": "some_code", "eleven": REFUSALS["eleven"][1]}
+    asked = [(name, before + PROMPT + behind) for name in said
+             for before, behind in (("", ""), ("x" * 11, ""), ("", "y" * 100_000), ("z" * 100_000, ""))]
+    replies = [gw.chat(key, name, messages=[{"role": "user", "content": text}]) for name, text in asked]
+    for (name, text), r in zip(asked, replies):
+        assert line_of(gw, r)["error"] == "up: HTTP 503: " + said[name], (name, len(text))
 
 
 def test_earlier_attempts_are_told(gw):
