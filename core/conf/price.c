@@ -75,21 +75,24 @@ int conf_price_parse(tp_str s, int64_t *out)
 /* ---- Lists. */
 
 /* What a threshold that is none was meant to be: "@200k", "@200_000" and "@0200000" are 200000, "@1M"
- * is 1000000. 0: no idea. */
+ * is 1000000. 0: no idea, as of "@1.5M", where nobody groups digits. */
 static int64_t meant(tp_str s)
 {
     int64_t n = 0;
+    int grouped = 0;
     for (size_t i = 0; i < s.len; i++) {
         char c = s.ptr[i];
         int last = i + 1 == s.len;
         if (c >= '0' && c <= '9')
             n = n * 10 + (c - '0');
-        else if (i && last && (c == 'k' || c == 'K'))
+        else if (i && last && !grouped && (c == 'k' || c == 'K'))
             n *= 1000;
-        else if (i && last && (c == 'm' || c == 'M'))
+        else if (i && last && !grouped && (c == 'm' || c == 'M'))
             n *= 1000000;
         else if (!i || last || !strchr("_,.' ", c) || !c)
             return 0;
+        else
+            grouped = 1;
         if (n > CONF_PRICE_ABOVE_MAX)
             return 0;
     }

@@ -297,6 +297,7 @@ static void price_thresholds(void **state)
     assert_error(T "1M\"; did you mean 'prompt@1000000'?", ABOVE("1M"), NULL);
     assert_error(T "200_000\"; did you mean 'prompt@200000'?", ABOVE("200_000"), NULL);
     assert_error(T "0200\"; did you mean 'prompt@200'?", ABOVE("0200"), NULL);
+    assert_error(T "1.5M\"", ABOVE("1.5M"), NULL); /* which is not 15000000 */
     assert_error(T "0\"", ABOVE("0"), NULL);
     assert_error(T "\"", ABOVE(""), NULL);
     assert_error(T "-5\"", ABOVE("-5"), NULL);
