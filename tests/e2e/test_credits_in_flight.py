@@ -68,6 +68,8 @@ def team(gw, request):
 def fly(gw, gate, key, count=4):
     """Requests that wait at their upstream, half of them streams; answers what lands them: their replies."""
     gate.open.clear()
+    while gate.came.acquire(blocking=False):
+        pass  # requests that came while it was open
     flying = [Thread(lambda i: gw.chat(key, stream=i % 2 == 1, max_tokens=MOST), i) for i in range(count)]
     for t in flying:
         t.start()

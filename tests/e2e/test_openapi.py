@@ -224,8 +224,8 @@ def test_cursors(gw):
             else:
                 assert r.error["param"] == "cursor", (path, cursor, r)
         if first["next"]:
-            rows = gw.pages(path, limit=1)
-            assert rows == gw.pages(path, limit=7), path
+            one, seven = [[{**row, "last_used_at": None} for row in gw.pages(path, limit=n)] for n in (1, 7)]
+            assert one == seven, path  # but for what asking itself changes
 
 
 # ---- What no description foresees.
