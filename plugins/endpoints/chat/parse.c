@@ -181,7 +181,9 @@ static int check_one(check *k, request *q, int what, const place *at, uint32_t t
     case P_EFFORT: return check_effort(k, at, t);
     case P_MODALITIES: return check_modalities(k, at, t);
     case P_FUNCTIONS: return check_functions(k, at, t);
-    case P_SEARCH: k->open = 1; return 1; /* what is found becomes part of the prompt */
+    case P_SEARCH: /* what is found becomes part of the prompt; a list of no plugins finds nothing */
+        k->open |= span_kind(k->d, t) != TP_ARRAY || span_filled(k->d, t);
+        return 1;
     default: return 1;
     }
 }
