@@ -287,11 +287,8 @@ static int usage_row(void *arg, const store_total *t)
                           "%-11.*s %-16.*s %-28.*s %-12.*s %9lld %7lld %12lld %12lld %14.*s\n",
                           STR_ARG(t->day), STR_ARG(t->key), STR_ARG(t->model), STR_ARG(t->provider),
                           (long long)t->requests, (long long)t->failures,
-                          (long long)usage_get(&t->used, STR("prompt")) +
-                              (long long)usage_get(&t->used, STR("cache_read")),
-                          (long long)usage_get(&t->used, STR("completion")) +
-                              (long long)usage_get(&t->used, STR("reasoning")),
-                          (int)n, money);
+                          (long long)usage_tokens_in(&t->used),
+                          (long long)usage_tokens_out(&t->used), (int)n, money);
     buf_printf(u->b, "%s{\"day\":\"%.*s\",\"key\":", u->first ? "" : ",", STR_ARG(t->day));
     u->first = 0;
     buf_json_string(u->b, t->key);

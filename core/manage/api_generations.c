@@ -28,18 +28,6 @@ static tp_str finish_name(int32_t finish)
     }
 }
 
-static int64_t prompt_tokens(const usage *u)
-{
-    return usage_get(u, STR("prompt")) + usage_get(u, STR("cache_read")) +
-           usage_all(u, STR("cache_write")) + usage_get(u, STR("audio_prompt"));
-}
-
-static int64_t completion_tokens(const usage *u)
-{
-    return usage_get(u, STR("completion")) + usage_get(u, STR("reasoning")) +
-           usage_get(u, STR("audio_completion"));
-}
-
 static void write_usage(api_out *o, const usage *u)
 {
     api_open(o, "usage", '{');
@@ -78,8 +66,8 @@ static void write_own(api_out *o, const settle_record *r)
     api_text(o, "id", r->generation);
     api_text_or_null(o, "model", r->model_asked);
     api_time(o, "created_at", r->unix_ms);
-    api_int(o, "tokens_prompt", prompt_tokens(&r->used));
-    api_int(o, "tokens_completion", completion_tokens(&r->used));
+    api_int(o, "tokens_prompt", usage_tokens_in(&r->used));
+    api_int(o, "tokens_completion", usage_tokens_out(&r->used));
     api_money_number(o, "total_cost", r->cost_nano);
     api_int(o, "latency_ms", TP_MAX(milliseconds(r->latency_us), 0));
     api_text_or_null(o, "provider", r->provider);
@@ -106,8 +94,8 @@ static void write_full(api_out *o, const settle_record *r)
     api_text_or_null(o, "provider", r->provider);
     api_text(o, "status", status_name(r->outcome));
     api_int(o, "http_status", r->status);
-    api_int(o, "tokens_prompt", prompt_tokens(&r->used));
-    api_int(o, "tokens_completion", completion_tokens(&r->used));
+    api_int(o, "tokens_prompt", usage_tokens_in(&r->used));
+    api_int(o, "tokens_completion", usage_tokens_out(&r->used));
     api_int(o, "latency_ms", TP_MAX(milliseconds(r->latency_us), 0));
     api_text_or_null(o, "price_version", r->price_version);
     api_money(o, "hold", r->hold_nano);

@@ -87,6 +87,27 @@ int64_t usage_all(const usage *u, tp_str unit_name)
     return sum;
 }
 
+static int64_t sum_of(const usage *u, const char *const *units)
+{
+    int64_t sum = 0;
+    for (; *units; units++)
+        if (__builtin_add_overflow(sum, usage_all(u, str_of(*units)), &sum))
+            return INT64_MAX;
+    return sum;
+}
+
+int64_t usage_tokens_in(const usage *u)
+{
+    static const char *const units[] = {"prompt", "cache_read", "cache_write", "audio_prompt", NULL};
+    return sum_of(u, units);
+}
+
+int64_t usage_tokens_out(const usage *u)
+{
+    static const char *const units[] = {"completion", "reasoning", "audio_completion", NULL};
+    return sum_of(u, units);
+}
+
 void usage_add(usage *u, const usage *more)
 {
     for (uint32_t i = 0; i < more->count; i++) {

@@ -19,6 +19,10 @@ int64_t usage_get(const usage *u, tp_str unit); /* 0 when absent */
 /* Of a unit and all its variants ("cache_write" and "cache_write:1h") together; counts below 0 are
  * passed over, and the sum stops at INT64_MAX. */
 int64_t usage_all(const usage *u, tp_str unit);
+/* All tokens of the prompt (prompt, cache_read, cache_write, audio_prompt), or of the answers
+ * (completion, reasoning, audio_completion), with their variants; stops at INT64_MAX likewise. */
+int64_t usage_tokens_in(const usage *u);
+int64_t usage_tokens_out(const usage *u);
 /* The name of a class without its variant, borrowed: "images" of "images:1024x1024". */
 tp_str usage_plain(const usage_class *c);
 void usage_add(usage *u, const usage *more);    /* class by class; sums stop at INT64_MAX */

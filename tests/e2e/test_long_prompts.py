@@ -6,6 +6,8 @@ import sqlite3
 import pytest
 
 from harness.govern import Governed, model, money, openai
+from harness.paths import PATIENCE
+from harness.raw import eventually
 from harness.scripted import Upstream, chunked, reply
 
 # In nano-dollars a token: 3,000 in, 300 from the cache, 15,000 out; above 200,000 tokens 6,000, 600 and 22,500.
@@ -149,6 +151,18 @@ def test_what_is_kept_for_an_hour_costs_more(gw, ttl, stream):
     assert doc["tokens_prompt"] == 1200
     settled(gw, team, doc, sent * (6000 if ttl == "1h" else 3750) + 600 * 15_000, 7_275_000)
     assert usage["prompt_tokens"] == 1200 and usage["prompt_tokens_details"]["cache_write_tokens"] == 1100
+
+
+def test_the_table_of_usage_counts_the_whole_prompt(gw):
+    """Of each request 1,200 in and 100 out."""
+    spend(gw, "table", "claude", [{"role": "user", "content": "a"}], False)
+
+    def row():
+        lines = [line.split() for line in gw.command("usage").splitlines()]
+        return next((line for line in lines if "claude" in line), None)
+    cells = eventually(row, PATIENCE, 0.2)
+    requests, failed, read, written = (int(cell) for cell in cells[-5:-1])
+    assert requests > 0 and (failed, read, written) == (0, requests * 1200, requests * 100)
 
 
 def test_the_store_keeps_each_list_of_prices(gw):

@@ -57,6 +57,24 @@ static void variants_are_one_with_their_unit(void **state)
     assert_int_equal(usage_all(&u, STR("cache_write")), INT64_MAX);
 }
 
+static void tokens_go_in_and_out(void **state)
+{
+    static const char *const units[] = {"prompt",         "cache_read", "cache_write",
+                                        "cache_write:1h", "completion", "reasoning",
+                                        "audio_prompt",   "images",     "audio_completion"};
+    usage u = {0};
+    (void)state;
+    assert_int_equal(usage_tokens_in(&u), 0);
+    for (uint32_t i = 0; i < TP_COUNT(units); i++)
+        usage_set(&u, str_of(units[i]), 1 << i);
+    assert_int_equal(usage_tokens_in(&u), 1 + 2 + 4 + 8 + 64);
+    assert_int_equal(usage_tokens_out(&u), 16 + 32 + 256);
+    usage_set(&u, STR("cache_read"), INT64_MAX);
+    usage_set(&u, STR("reasoning"), INT64_MAX);
+    assert_int_equal(usage_tokens_in(&u), INT64_MAX);
+    assert_int_equal(usage_tokens_out(&u), INT64_MAX);
+}
+
 static void usages_add_up(void **state)
 {
     usage a = {0}, b = {0};
@@ -115,6 +133,7 @@ int main(void)
         cmocka_unit_test(classes_are_disjoint_and_bounded),
         cmocka_unit_test(long_names_are_cut_and_found),
         cmocka_unit_test(variants_are_one_with_their_unit),
+        cmocka_unit_test(tokens_go_in_and_out),
         cmocka_unit_test(usages_add_up),
         cmocka_unit_test(money_rounds_half_up_once),
         cmocka_unit_test(money_prints_as_plain_decimal),
