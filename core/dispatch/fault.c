@@ -115,8 +115,8 @@ static uint32_t slot_of(const char *run)
     return (uint32_t)(a * UINT64_C(0x9e3779b97f4a7c15) >> (64 - QUOTE_BITS));
 }
 
-/* Do QUOTE_RUN bytes in a row of the words stand in the body? It is read once: when an upstream is in
- * trouble, every request comes by here. */
+/* Do QUOTE_RUN bytes in a row of the words stand in the body? It is read once: when an upstream is
+ * in trouble, every request comes by here. */
 static int has_run(tp_str body, tp_str words)
 {
     uint8_t at[QUOTE_SLOTS] = {0}; /* where in the words a run begins, from 1 on; 0: none */
@@ -155,7 +155,7 @@ void dispatch_upstream_over(exchange *x, int failed)
     if (x->up_active)
         x->env->act->cancel_upstream = 1;
     x->up_active = 0;
-    x->failures += failed != 0;
+    x->failures += failed && x->sent_us >= 0; /* what was never sent is not the upstream's */
     if (x->live)
         route_live_ended(x->live, failed, x->first_us >= 0 ? x->first_us - x->sent_us : -1);
     x->live = NULL;

@@ -46,7 +46,9 @@ def gw():
         provider = {**openai(up.url), "api_key": {"env": "THE_GATEWAYS_KEY"}}
         models = {n: model(("up", n)) for n in REFUSALS}
         models["fallback"] = model(("up", "auth"), ("spare", "busy"), ("spare", "good"))
-        with Governed(providers={"up": provider, "spare": provider}, models=models,
+        models["picky"] = model(("picky", "good"))
+        picky = {**provider, "options": {**provider["options"], "drop": ["logit_bias"]}}
+        with Governed(providers={"up": provider, "spare": provider, "picky": picky}, models=models,
                       env={"THE_GATEWAYS_KEY": OWN}) as g:
             yield g
 
@@ -161,6 +163,8 @@ def test_counters(gw):
     gw.chat(key, "fallback")  # three attempts, two of them fail
     gw.chat(key, "request")   # the request's own fault is no failure of the upstream
     gw.chat(key, "busy")
+    # Nor is what was never sent.
+    assert gw.chat(key, "picky", headers=[("X-Turnpike-Strict", "true")], logit_bias={"1": 5}).status == 400
     after = figures()
 
     def grown(name):
