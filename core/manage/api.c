@@ -50,6 +50,13 @@ int api_store_down(api_call *c, const tp_error *err)
                     err->text[0] ? err->text : "no reason is known");
 }
 
+int api_store_busy(api_call *c, const tp_error *err)
+{
+    if (api_header(c, "retry-after", STR("60")) < 0)
+        return -1;
+    return api_fail(c, 503, "busy", NULL, "%s.", err->text);
+}
+
 int api_nobody(api_call *c)
 {
     tp_str words = profile_words(c->surface, PROFILE_NO_KEY);

@@ -196,7 +196,7 @@ int api_ledger_verify(api_call *c)
     int rc = store->verify(store->self, &v, &err);
     if (rc != 0) {
         buf_free(&v.text);
-        return api_store_down(c, &err);
+        return rc == TP_ERROR_LIMIT ? api_store_busy(c, &err) : api_store_down(c, &err);
     }
     api_out o = api_out_of(c);
     api_open(&o, NULL, '{');

@@ -22,7 +22,7 @@ int api_backup(api_call *c)
         return api_fail(c, rc == TP_ERROR_EXISTS ? 409 : 400, "invalid_value", "path", "%s.",
                         err.text);
     if (rc != 0)
-        return api_store_down(c, &err);
+        return rc == TP_ERROR_LIMIT ? api_store_busy(c, &err) : api_store_down(c, &err);
     int64_t bytes = stat(z, &st) == 0 ? (int64_t)st.st_size : 0;
     api_log(c, "backed up the store to %s, %lld bytes", z, (long long)bytes);
     api_out o = api_out_of(c);

@@ -121,6 +121,7 @@ struct api_call {
 int api_fail(api_call *c, int32_t status, const char *code, const char *param, const char *fmt,
              ...) TP_PRINTF(5, 6);
 int api_store_down(api_call *c, const tp_error *err); /* 503, with Retry-After */
+int api_store_busy(api_call *c, const tp_error *err); /* the same, where nothing is wrong with it */
 int api_nobody(api_call *c);                          /* 401 */
 int api_not_found(api_call *c, const char *what, tp_str name);
 int api_bad_cursor(api_call *c);                      /* 400 */

@@ -98,10 +98,11 @@ typedef struct registry_port {
                   int (*row)(void *arg, const ledger_entry *e), void *arg, char next[64],
                   tp_error *err);
     /* Reads everything: are sums, balances and check sums right, is each generation settled once,
-     * is no balance of a prepaid team negative but by an adjustment. */
+     * is no balance of a prepaid team negative but by an adjustment. Of verifications and backups
+     * only a few run at a time: LIMIT, nothing was done. */
     int (*verify)(void *self, registry_verdict *out, tp_error *err);
     /* A consistent copy of the store while it runs, to a file that is not there yet (0600). EXISTS:
-     * it is; NOT_FOUND: none can be made there. */
+     * it is; NOT_FOUND: none can be made there; LIMIT: as above. */
     int (*backup)(void *self, const char *path, tp_error *err);
 } registry_port;
 #endif

@@ -261,6 +261,7 @@ typedef struct sql_command { /* on the caller's stack until it is done */
 
 #define SQL_QUEUE 8u    /* tallies waiting; STORE_TALLY_MAX rows each at most */
 #define SQL_READERS 32u /* connections that read at the same time */
+#define SQL_WHOLES 2    /* of them, those that read everything */
 typedef struct sql_touch {
     struct sql_touch *next;
     registry_touch is; /* its id lies behind */
@@ -327,6 +328,7 @@ typedef struct sql_store {
     char adrift[240];            /* not empty: the journal's files are gone */
     sqlite3 *readers[SQL_READERS];
     uint32_t reader_count;
+    int wholes;                  /* verifications and backups under way */
     int exclusive;               /* the file is being opened anew: nobody reads */
 
     atomic_int_fast64_t drained_records, failed_writes, segments_dropped, last_commit_us;

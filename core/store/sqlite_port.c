@@ -293,16 +293,48 @@ static int ledger(void *self, const registry_query *q, int (*row)(void *arg, con
     return rc;
 }
 
+/* Who reads everything takes minutes of a large store, on one of the few threads that also resolve
+ * names for requests, and goes on after the command that asked was interrupted. */
+static int whole_begin(sql_store *s, tp_error *err)
+{
+    pthread_mutex_lock(&s->mutex);
+    int may = s->wholes < SQL_WHOLES;
+    s->wholes += may;
+    pthread_mutex_unlock(&s->mutex);
+    return may ? 0
+               : tp_error_set(err, TP_ERROR_LIMIT,
+                              "store %s: %d verifications or backups are under way, which go on "
+                              "also when their command is interrupted; ask again when one has ended",
+                              s->path, SQL_WHOLES);
+}
+
+static void whole_end(sql_store *s)
+{
+    pthread_mutex_lock(&s->mutex);
+    s->wholes--;
+    pthread_mutex_unlock(&s->mutex);
+}
+
+static int verify_whole(sql_store *s, registry_verdict *out, tp_error *err)
+{
+    sql_db d;
+    uint32_t slot;
+    if (flush(s, err) < 0 || read_begin(s, &d, &slot, err) < 0)
+        return TP_ERROR_IO;
+    int rc = sql_verify(&d, out, err);
+    read_end(s, &d, slot);
+    return rc;
+}
+
 static int verify(void *self, registry_verdict *out, tp_error *err)
 {
     sql_store *s = self;
-    sql_db d;
-    uint32_t slot;
     *out = (registry_verdict){0};
-    if (flush(self, err) < 0 || read_begin(self, &d, &slot, err) < 0)
-        return TP_ERROR_IO;
-    int rc = sql_verify(&d, out, err);
-    read_end(self, &d, slot);
+    int rc = whole_begin(s, err);
+    if (rc < 0)
+        return rc;
+    rc = verify_whole(s, out, err);
+    whole_end(s);
     if (rc == 0 && out->faults == 0) {
         pthread_mutex_lock(&s->mutex);
         s->unsound[0] = 0; /* whatever the start found is right again */
@@ -386,14 +418,14 @@ static int copy_store(sql_store *s, const char *made, const char *path, tp_error
     return rc < 0 ? TP_ERROR_IO : 0;
 }
 
-static int backup(void *self, const char *path, tp_error *err)
+static int backup_whole(sql_store *s, const char *path, tp_error *err)
 {
     char made[4200];
-    if (flush(self, err) < 0)
+    if (flush(s, err) < 0)
         return TP_ERROR_IO;
     if (make_beside(path, made, sizeof(made)) < 0)
         return no_backup(path, err);
-    int rc = copy_store(self, made, path, err);
+    int rc = copy_store(s, made, path, err);
     if (rc == 0 && give_name(made, path) < 0)
         rc = no_backup(path, err);
     if (rc < 0) {
@@ -405,6 +437,17 @@ static int backup(void *self, const char *path, tp_error *err)
         rc = tp_error_set(err, TP_ERROR_IO, "backup %s: its name cannot be brought to the disk: %s",
                           path, strerror(errno));
     free(copy);
+    return rc;
+}
+
+static int backup(void *self, const char *path, tp_error *err)
+{
+    sql_store *s = self;
+    int rc = whole_begin(s, err);
+    if (rc < 0)
+        return rc;
+    rc = backup_whole(s, path, err);
+    whole_end(s);
     return rc;
 }
 

@@ -21,6 +21,7 @@ typedef struct fake_registry {
     int64_t spent_day, spent_month, spent_total; /* what load says of each key */
     int down;                                    /* 1: every call answers TP_ERROR_IO */
     int collide;                                 /* so many put_key answer EXISTS first */
+    int busy;                                    /* 1: verify and backup answer LIMIT */
     int faults;                                  /* what verify finds */
     uint32_t writes, flushes;
     registry_query asked; /* the last query; strings in mem */
@@ -289,9 +290,17 @@ static inline int fake_ledger(void *self, const registry_query *q,
     return rc;
 }
 
+static inline int fake_busy(const fake_registry *f, tp_error *err)
+{
+    return f->busy ? tp_error_set(err, TP_ERROR_LIMIT, "2 backups are under way") : 0;
+}
+
 static inline int fake_verify(void *self, registry_verdict *out, tp_error *err)
 {
     fake_registry *f = self;
+    *out = (registry_verdict){0};
+    if (f->busy)
+        return fake_busy(f, err);
     *out = (registry_verdict){.entries = f->entry_count,
                               .generations = f->record_count,
                               .segments = 1,
@@ -314,6 +323,8 @@ static inline int fake_backup(void *self, const char *path, tp_error *err)
 {
     fake_registry *f = self;
     size_t n = TP_MIN(strlen(path), sizeof(f->backup) - 1);
+    if (f->busy)
+        return fake_busy(f, err);
     memcpy(f->backup, path, n);
     f->backup[n] = 0;
     return fake_down(f, err);

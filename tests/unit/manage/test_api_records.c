@@ -381,6 +381,11 @@ static void what_the_socket_alone_may(void **state)
                "must be absolute");
     af_refuses(f, af_socket(), "POST", "/admin/backup", "{\"path\":\"/dev/null\"}", 409, "path",
                "is there already");
+    f->store->busy = 1;
+    af_refuses(f, af_socket(), "POST", "/admin/backup", "{\"path\":\"/nowhere/b.db\"}", 503, "",
+               "under way");
+    af_refuses(f, af_socket(), "GET", "/admin/ledger/verify", NULL, 503, "", "under way");
+    f->store->busy = 0;
     ASK(b, f, af_socket(), "POST", "/admin/flush", NULL, 200);
     assert_string_equal(b.body, "{\"flushed\":true}");
     assert_int_equal(f->store->flushes, 1);

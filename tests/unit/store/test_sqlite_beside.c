@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 
 #include "sqlite_fixture.h"
+#include "store/sqlite_int.h"
 
 static void run(const char *fmt, ...) TP_PRINTF(1, 2);
 static void run(const char *fmt, ...)
@@ -327,6 +328,39 @@ static void half_a_backup_has_no_name(void **state)
     assert_int_equal(f->port.registry.backup(f->port.registry.self, long_name, &f->err), 0);
 }
 
+/* They take minutes of a large store, and what they run on is needed for other things too. */
+static void only_a_few_read_everything_at_a_time(void **state)
+{
+    fx *f = *state;
+    const registry_port *r = &f->port.registry;
+    registry_verdict v = {0};
+    char path[120], nowhere[120];
+    fx_open(f);
+    snprintf(path, sizeof(path), "%s/backup", f->dir);
+    snprintf(nowhere, sizeof(nowhere), "%s/nowhere/backup", f->dir);
+    sql_store *s = r->self;
+    pthread_mutex_lock(&s->mutex);
+    s->wholes = SQL_WHOLES; /* as where so many are under way */
+    pthread_mutex_unlock(&s->mutex);
+    assert_int_equal(r->verify(r->self, &v, &f->err), TP_ERROR_LIMIT);
+    assert_non_null(strstr(f->err.text, "under way"));
+    assert_null(v.text.ptr);
+    assert_int_equal(r->backup(r->self, path, &f->err), TP_ERROR_LIMIT);
+    assert_int_not_equal(access(path, F_OK), 0);
+    assert_int_equal(r->flush(r->self, &f->err), 0); /* all else goes on */
+    pthread_mutex_lock(&s->mutex);
+    s->wholes = SQL_WHOLES - 1;
+    pthread_mutex_unlock(&s->mutex);
+    assert_int_equal(r->verify(r->self, &v, &f->err), 0);
+    buf_free(&v.text);
+    assert_int_equal(r->backup(r->self, nowhere, &f->err), TP_ERROR_NOT_FOUND);
+    assert_int_equal(r->backup(r->self, path, &f->err), 0);
+    pthread_mutex_lock(&s->mutex);
+    assert_int_equal(s->wholes, SQL_WHOLES - 1); /* whoever ends makes room, also after a failure */
+    s->wholes = 0;
+    pthread_mutex_unlock(&s->mutex);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, fx_setup, fx_teardown)
@@ -341,6 +375,7 @@ int main(void)
         T(a_generation_counts_once_wherever_it_lies),
         T(a_journal_that_is_removed_shows),
         T(half_a_backup_has_no_name),
+        T(only_a_few_read_everything_at_a_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
