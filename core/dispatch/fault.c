@@ -105,35 +105,88 @@ static int is_ascii(tp_str s)
     return 1;
 }
 
-static uint32_t slot_of(const char *run)
+/* Four hexadecimal digits; what is none is not compared: the body has been scanned. */
+static int64_t hex_of(const char *p)
 {
-    uint64_t a;
-    uint32_t b;
-    memcpy(&a, run, sizeof(a));
-    memcpy(&b, run + sizeof(a), sizeof(b));
-    a ^= b * UINT64_C(0xff51afd7ed558ccd);
-    return (uint32_t)(a * UINT64_C(0x9e3779b97f4a7c15) >> (64 - QUOTE_BITS));
+    int64_t v = 0;
+    for (int i = 0; i < 4; i++)
+        v = v << 4 | ((p[i] & 15) + (p[i] > '9' ? 9 : 0));
+    return v;
+}
+
+/* A text as one reads it: what JSON escapes is as it was meant, and what upstreams may write in one
+ * way or another (quotes, backslashes, ends of lines) is left out. */
+static int next_read(tp_str *rest)
+{
+    while (rest->len) {
+        unsigned char c = (unsigned char)rest->ptr[0];
+        size_t n = 1;
+        if (c == '\\') {
+            char what = rest->len > 1 ? rest->ptr[1] : 0;
+            int64_t code = 0; /* nothing to be read */
+            if (what == 'u' && rest->len >= 6) {
+                code = hex_of(rest->ptr + 2);
+                n = 6;
+            } else if (what && strchr("bfnrt", what)) {
+                n = 2;
+            }
+            c = code < 0x80 ? (unsigned char)code : 0;
+        }
+        *rest = str_skip(*rest, n);
+        if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7f)
+            return c;
+    }
+    return -1;
+}
+
+typedef struct quote_run { /* the last QUOTE_RUN bytes */
+    uint64_t first;
+    uint32_t last, bytes; /* bytes: how many there are, QUOTE_RUN at most */
+} quote_run;
+
+/* One byte more; 1 when the run is whole. */
+static int run_on(quote_run *r, int c)
+{
+    r->first = r->first << 8 | r->last >> 24;
+    r->last = r->last << 8 | (uint32_t)c;
+    r->bytes += r->bytes < QUOTE_RUN;
+    return r->bytes == QUOTE_RUN;
+}
+
+static uint32_t slot_of(const quote_run *r)
+{
+    uint64_t mixed = r->first ^ r->last * UINT64_C(0xff51afd7ed558ccd);
+    return (uint32_t)(mixed * UINT64_C(0x9e3779b97f4a7c15) >> (64 - QUOTE_BITS));
+}
+
+/* Where the run is, or could be put. */
+static uint32_t slot_for(const quote_run *runs, const uint8_t *at, const quote_run *r)
+{
+    uint32_t s = slot_of(r);
+    while (at[s] && (runs[at[s] - 1].first != r->first || runs[at[s] - 1].last != r->last))
+        s = (s + 1) % QUOTE_SLOTS;
+    return s;
 }
 
 /* Do QUOTE_RUN bytes in a row of the words stand in the body? It is read once: when an upstream is
  * in trouble, every request comes by here. */
 static int has_run(tp_str body, tp_str words)
 {
-    uint8_t at[QUOTE_SLOTS] = {0}; /* where in the words a run begins, from 1 on; 0: none */
-    for (size_t i = 0; i + QUOTE_RUN <= words.len; i++) {
-        uint32_t s = slot_of(words.ptr + i);
-        while (at[s] && memcmp(words.ptr + at[s] - 1, words.ptr + i, QUOTE_RUN) != 0)
-            s = (s + 1) % QUOTE_SLOTS;
-        at[s] = (uint8_t)(i + 1);
-    }
-    for (size_t i = 0; i + QUOTE_RUN <= body.len; i++)
-        for (uint32_t s = slot_of(body.ptr + i); at[s]; s = (s + 1) % QUOTE_SLOTS)
-            if (memcmp(words.ptr + at[s] - 1, body.ptr + i, QUOTE_RUN) == 0)
-                return 1;
+    quote_run runs[NOTE_MAX], now = {0};
+    uint8_t at[QUOTE_SLOTS] = {0}, count = 0; /* at: which of runs, from 1 on; 0: none */
+    for (int c; (c = next_read(&words)) >= 0;)
+        if (run_on(&now, c)) {
+            runs[count++] = now;
+            at[slot_for(runs, at, &now)] = count;
+        }
+    now = (quote_run){0};
+    for (int c; (c = next_read(&body)) >= 0;)
+        if (run_on(&now, c) && at[slot_for(runs, at, &now)])
+            return 1;
     return 0;
 }
 
-/* A request that spells its text in escapes would be quoted in other bytes than its own. */
+/* Of a request that may spell other than ASCII in escapes, what is not ASCII may be a quotation. */
 static int quotes(tp_str words, tp_str body)
 {
     return (!is_ascii(words) && memmem(body.ptr, body.len, "\\u", 2)) || has_run(body, words);

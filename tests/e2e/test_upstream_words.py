@@ -21,6 +21,8 @@ REFUSALS = {
     "quota": (402, "Your account acct_77 owes 12 dollars."),
     "busy": (503, "The engine is overloaded."),
     "echoed": (503, "No room for: слово, которое никто не прочтёт"),
+    "figures": (503, 'No room for: {"name":"Bob","age":5,"town":"Ely"}'),
+    "lines": (503, "No room for: bread\nbutter\tmilk\neggs"),
     "twelve": (503, "No room for 'word that no'."),
     "eleven": (503, "No room for 'word that n'."),
     "request": (400, f"Invalid value: '{PROMPT}' is too long."),
@@ -105,13 +107,17 @@ def test_words_for_the_client(gw):
 
 
 def test_words_that_a_request_spells_in_escapes(gw):
-    """JSON of Python's json.dumps is ASCII: the upstream quotes other bytes than the request's own."""
+    """The upstream quotes other bytes than the request's own, where JSON has escapes: for what is not ASCII
+    (Python's json.dumps), for quotes, for ends of lines."""
     key = gw.key(team="default")["key"]
-    said = REFUSALS["echoed"][1].partition(": ")[2]
-    r = gw.chat(key, "echoed", messages=[{"role": "user", "content": said}])
-    line = line_of(gw, r)
-    assert r.status == 503 and line["error"] == "up: HTTP 503: some_code"
-    assert said not in gw.access_log.read_text()
+    for name in ("echoed", "figures", "lines"):
+        said = REFUSALS[name][1].partition(": ")[2]
+        r = gw.chat(key, name, messages=[{"role": "user", "content": said}])
+        assert (r.status, line_of(gw, r)["error"]) == (503, "up: HTTP 503: some_code")
+        assert said not in gw.access_log.read_text()
+    # In a request without a word of it, an upstream's words are told as they are.
+    line = line_of(gw, gw.chat(key, "figures", messages=[{"role": "user", "content": "\"\n\\"}]))
+    assert line["error"] == "up: HTTP 503: " + REFUSALS["figures"][1]
 
 
 def test_twelve_bytes_in_a_row_are_a_quotation(gw):
