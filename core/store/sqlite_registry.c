@@ -5,8 +5,21 @@
 #include "base/str.h"
 #include "store/sqlite_int.h"
 
+/* It may owe from now on, whatever it becomes; so may one whose row alone says that it was postpaid
+ * (the default team of a new store, teams of an older version). */
+static int may_owe(sql_db *d, const registry_team *t)
+{
+    sqlite3_stmt *s =
+        sql_prepared(d, SQL_TEAM_OWES,
+                     "INSERT OR IGNORE INTO meta SELECT 'postpaid ' || ?1, 1 WHERE ?2 = ?3 OR"
+                     " EXISTS (SELECT 1 FROM team WHERE id = ?1 AND billing = ?3)");
+    return sql_run(s, "tii", t->id, (int64_t)t->billing, (int64_t)CONF_POSTPAID);
+}
+
 int sql_put_team(sql_db *d, const registry_team *t)
 {
+    if (may_owe(d, t) < 0)
+        return -1;
     const conf_policy *p = &t->policy;
     sql_bytes b = {0};
     size_t at[4];
@@ -29,10 +42,6 @@ int sql_put_team(sql_db *d, const registry_team *t)
                      (const void *)(b.ptr + at[1]), at[2] - at[1], (const void *)(b.ptr + at[2]),
                      at[3] - at[2], (const void *)(b.ptr + at[3]), b.len - at[3]);
     free(b.ptr);
-    if (rc >= 0 && t->billing == CONF_POSTPAID) /* it may owe from now on, whatever it becomes */
-        rc = sql_run(sql_prepared(d, SQL_TEAM_OWES,
-                                  "INSERT OR IGNORE INTO meta VALUES('postpaid ' || ?, 1)"),
-                     "t", t->id);
     return rc;
 }
 

@@ -509,6 +509,37 @@ static void an_adjustment_may_overdraw(void **state)
     fx_right(f);
 }
 
+static void bill(fx *f, const char *team, int32_t billing)
+{
+    registry_team t = {.id = str_of(team), .active = 1, .billing = billing};
+    assert_int_equal(f->port.registry.put_team(f->port.registry.self, &t, &f->err), 0);
+}
+
+/* Also where nothing says so yet but the team's row: that of a new store, or of an older version. */
+static void who_was_postpaid_may_owe(void **state)
+{
+    fx *f = *state;
+    fx_open(f);
+    bill(f, "acme", CONF_POSTPAID);
+    fx_add(f, 10);
+    fx_flush(f);
+    bill(f, "acme", CONF_PREPAID);
+    fx_right(f);
+    bill(f, "acme", CONF_POSTPAID);
+    fx_close(f);
+    fx_sql(f, "DELETE FROM meta WHERE name LIKE 'postpaid %'");
+    fx_open(f);
+    bill(f, "acme", CONF_PREPAID);
+    bill(f, "acme", CONF_PREPAID); /* changed in another way */
+    bill(f, "default", CONF_PREPAID);
+    fx_right(f);
+    assert_int_equal(fx_number(f, "SELECT count(*) FROM meta WHERE name IN"
+                                  " ('postpaid acme', 'postpaid default')"),
+                     2);
+    bill(f, "other", CONF_PREPAID);
+    assert_int_equal(fx_number(f, "SELECT count(*) FROM meta WHERE name = 'postpaid other'"), 0);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, fx_setup, fx_teardown)
@@ -523,6 +554,7 @@ int main(void)
         T(the_ledger_is_read_in_order),
         T(faults_are_found),
         T(an_adjustment_may_overdraw),
+        T(who_was_postpaid_may_owe),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
