@@ -389,7 +389,8 @@ int journal_is_of(const journal *j, const unsigned char store[16], tp_error *err
                         "journal %s is of another store (%.32s; this one is %.32s): its records "
                         "would be charged a second time. Give each store a directory of its own "
                         "(store.journal_dir). To use this one here, start once with its own store, "
-                        "which takes in what lies in it, stop, and remove the directory",
+                        "which takes in what lies in it, stop, and remove the directory (at "
+                        "once where that store is lost)",
                         j->dir, there, text);
 }
 
