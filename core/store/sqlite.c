@@ -122,6 +122,8 @@ static sql_store *new_store(const store_options *o, int read_only, const logger 
     sql_store *s = tp_xcalloc(1, sizeof(*s));
     s->log = log;
     s->path = real_path(o->path);
+    if (strcmp(s->path, o->path) != 0)
+        s->link = tp_xstrndup(o->path, strlen(o->path));
     s->o = *o;
     s->o.path = s->o.journal_dir = s->o.drain_dir = NULL; /* the caller's */
     s->read_only = read_only;
@@ -152,6 +154,7 @@ static void free_store(sql_store *s)
     sql_known_free(s);
     free(s->lanes);
     free(s->path);
+    free(s->link);
     free(s);
 }
 

@@ -135,6 +135,18 @@ static int untouched(const sql_file *a, const sql_file *b)
            a->mtime.tv_nsec == b->mtime.tv_nsec;
 }
 
+int sql_link_look(const sql_store *s, char *why, size_t room)
+{
+    sql_file named, is;
+    if (!s->link || look(s->path, &is) < 0 || (look(s->link, &named) == 0 && same_file(&named, &is)))
+        return 0;
+    snprintf(why, room,
+             "%s was a symbolic link to the file, and is not any more: put the link back, or restart "
+             "the gateway",
+             s->link);
+    return -1;
+}
+
 static ino_t inode_beside(const sql_store *s, const char *suffix)
 {
     char path[4200];

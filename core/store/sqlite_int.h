@@ -288,7 +288,7 @@ typedef struct sql_lane {
 
 typedef struct sql_store {
     const logger *log;
-    char *path;
+    char *path, *link;           /* the link that was given for it; NULL: none */
     store_options o;             /* paths in it are not used after opening */
     int read_only, lock_fd;
     unsigned char uuid[SQL_UUID];
@@ -342,6 +342,8 @@ int sql_lock(sql_store *s, tp_error *err);
 /* Is it still there, and ours? If it was taken away it is taken again. 0, or -1 with why: somebody
  * else has it. */
 int sql_lock_look(sql_store *s, char *why, size_t room);
+/* Does the link that was given still name the file? 0, or -1 with why. */
+int sql_link_look(const sql_store *s, char *why, size_t room);
 /* Opens the store's file for the writer at start. TP_ERROR_IO. */
 int sql_file_open(sql_store *s, tp_error *err);
 /* Is the open file still the one at the path, and a database? 0, or -1 with why (it is closed). */

@@ -236,7 +236,7 @@ static void trim(sql_store *s)
 /* Makes the connection usable: 0, or -1 with why. */
 static int ready(sql_store *s, char *why, size_t room)
 {
-    if (sql_lock_look(s, why, room) < 0)
+    if (sql_link_look(s, why, room) < 0 || sql_lock_look(s, why, room) < 0)
         return -1;
     if (s->db.db && !s->failing && sql_file_look(s, why, room) == 0)
         return 0;

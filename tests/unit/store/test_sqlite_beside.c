@@ -166,6 +166,38 @@ static void a_link_is_the_file_that_it_names(void **state)
     assert_non_null(strstr(link.err.text, "symbolic link"));
 }
 
+/* Also with the command that puts a backup in the place of a file. */
+static void a_link_that_is_replaced_shows(void **state)
+{
+    fx *f = *state;
+    fx real = *f;
+    char why[256], backup[120];
+    fx_open(&real);
+    grant(&real, 1000, "one");
+    snprintf(backup, sizeof(backup), "%s/backup", f->dir);
+    assert_int_equal(real.port.registry.backup(real.port.registry.self, backup, &real.err), 0);
+    fx_close(&real);
+    snprintf(f->path, sizeof(f->path), "%s/link.db", f->dir);
+    run("ln -s turnpike.db '%s'", f->path);
+    fx_open(f);
+    grant(f, 500, "two");
+    run("mv '%s' '%s'", backup, f->path);
+    fx_until_healthy(f, 0);
+    f->port.health(f->port.self, why, sizeof(why));
+    assert_non_null(strstr(why, "is not any more"));
+    run("mv '%s' '%s' && ln -s turnpike.db '%s'", f->path, backup, f->path);
+    fx_until_healthy(f, 1);
+    assert_int_equal(fx_load(f, 0).credited, 1500);
+    run("mv '%s' '%s'", backup, f->path);
+    fx_until_healthy(f, 0);
+    fx_add(f, 3); /* goes to the file that is there at the next start */
+    fx_close(f);
+    fx_open(f);
+    assert_int_equal(fx_load(f, 0).credited, 1000);
+    assert_int_equal(fx_load(f, 0).used, 30);
+    fx_right(f);
+}
+
 /* ---- The journal. */
 
 static void a_journal_is_one_stores(void **state)
@@ -371,6 +403,7 @@ int main(void)
         T(a_lock_that_is_removed_is_taken_again),
         T(who_lost_the_lock_writes_no_more),
         T(a_link_is_the_file_that_it_names),
+        T(a_link_that_is_replaced_shows),
         T(a_journal_is_one_stores),
         T(a_journal_that_does_not_say_whose_it_is_is_taken),
         T(a_generation_counts_once_wherever_it_lies),
