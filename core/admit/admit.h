@@ -86,10 +86,16 @@ const conf_policy *admit_policy(const admit_principal *who);
  * NULL. Until the callback ends. */
 const book_byok *admit_byok(const admit_principal *who, tp_str provider, tp_str format);
 
+/* Tokens of a minute to put aside: `most`, or what is left of the limit where that is less, but
+ * `least` at least. 0 <= least <= most. */
+typedef struct admit_tokens {
+    int64_t least, most;
+} admit_tokens;
 /* Puts aside the most that the exchange may cost, and tokens: of the team's credits, of the key's
  * spending limit, of its tokens a minute. All or nothing: 0; or -1 and *e: 402 (credits, spending
- * limit), 429 (tokens a minute, with Retry-After). nano, tokens >= 0. */
-int admit_hold(admit_principal *who, int64_t nano, int64_t tokens, tp_now now, profile_error *e);
+ * limit), 429 (tokens a minute, with Retry-After). nano >= 0. */
+int admit_hold(admit_principal *who, int64_t nano, admit_tokens tokens, tp_now now,
+               profile_error *e);
 /* The exchange came to cost_nano and used_tokens; what was held is released. Answers what the team
  * is charged: cost_nano; less when it lies beyond the hold and the credits left do not cover the
  * difference (never below zero); postpaid teams pay all. Once a hold. */

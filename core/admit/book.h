@@ -36,6 +36,11 @@ void window_look(_Atomic uint64_t *word, int64_t limit, int64_t now_ms, window_v
  * than the limit passes when nothing else is in the window. */
 int window_reserve(_Atomic uint64_t *word, int64_t limit, int64_t n, int64_t now_ms,
                    uint64_t *token, window_view *view);
+/* The same of n tokens, or of what is left of the limit where that is less, but `least` at least
+ * (1 to n): how many were put aside, 0: it does not pass. A `least` of more than the limit passes,
+ * and is what is put aside, when nothing else is in the window. */
+int64_t window_reserve_some(_Atomic uint64_t *word, int64_t limit, int64_t least, int64_t n,
+                            int64_t now_ms, uint64_t *token, window_view *view);
 /* The request took `used` of the n: the difference is given back (or taken, up to the word's end)
  * if the window is still the same. */
 void window_return(_Atomic uint64_t *word, uint64_t token, int64_t n, int64_t used,

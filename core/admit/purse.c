@@ -63,18 +63,17 @@ static void add(_Atomic int64_t *word, int64_t n)
 }
 
 /* ---- The key's tokens a minute. */
-static int hold_tokens(admit_principal *who, const key_terms *t, int64_t tokens, tp_now now,
+static int hold_tokens(admit_principal *who, const key_terms *t, admit_tokens n, tp_now now,
                        profile_error *e)
 {
     window_view v;
     int64_t limit = t->in_force.tokens_per_minute;
-    if (limit <= 0 || tokens <= 0)
+    if (limit <= 0 || n.most <= 0)
         return 0;
-    if (!window_reserve(&who->key->windows->tokens, limit, tokens, now.unix_ms, &who->token_window,
-                        &v))
-        return admit_refuse_rate(who->surface, who, &v, "tokens", "key", e);
-    who->held_tokens = tokens;
-    return 0;
+    who->held_tokens =
+        window_reserve_some(&who->key->windows->tokens, limit, TP_MAX(n.least, 1), n.most,
+                            now.unix_ms, &who->token_window, &v);
+    return who->held_tokens ? 0 : admit_refuse_rate(who->surface, who, &v, "tokens", "key", e);
 }
 
 static void return_tokens(admit_principal *who, int64_t used, tp_now now)
@@ -141,10 +140,11 @@ static int64_t settle_credit(admit_principal *who, int64_t cost)
     return charged;
 }
 
-int admit_hold(admit_principal *who, int64_t nano, int64_t tokens, tp_now now, profile_error *e)
+int admit_hold(admit_principal *who, int64_t nano, admit_tokens tokens, tp_now now,
+               profile_error *e)
 {
     const key_terms *t = who->key ? key_terms_of(who->key) : NULL;
-    TP_MUST(!who->holding && nano >= 0 && tokens >= 0);
+    TP_MUST(!who->holding && nano >= 0 && tokens.least >= 0 && tokens.most >= tokens.least);
     if (t && hold_tokens(who, t, tokens, now, e) != 0)
         return -1;
     if (t && hold_spending(who, t, nano, now, e) != 0) {

@@ -61,22 +61,31 @@ static void show(shape s, int64_t limit, int64_t taken, int64_t age, int64_t now
     view->retry_after_s = TP_MIN(TP_MAX(view->retry_after_s, 1), WINDOW_MS / 1000);
 }
 
-/* n more of limit; over: one that is larger than the limit passes when it is alone. */
-static int take(shape s, _Atomic uint64_t *word, int64_t limit, int64_t n, int over, int64_t now_ms,
-                uint64_t *token, window_view *view)
+/* How much of n passes where `left` of the limit is left. */
+static int64_t passing(int64_t left, int64_t least, int64_t n, int alone)
+{
+    if (n <= left || (alone && least == n))
+        return n;
+    return least <= left ? left : alone ? least : 0;
+}
+
+/* n more of limit, or what is left of it if that is `least` at least; over: a `least` that is larger
+ * than the limit passes when it is alone. How much was taken; 0: it does not pass. */
+static int64_t take(shape s, _Atomic uint64_t *word, int64_t limit, int64_t least, int64_t n,
+                    int over, int64_t now_ms, uint64_t *token, window_view *view)
 {
     uint64_t now = ticks(s, now_ms), old = atomic_load_explicit(word, memory_order_relaxed), next;
     uint64_t start;
-    int64_t taken, age;
-    int passes;
+    int64_t taken, age, passes;
     n = TP_MIN(n, (int64_t)most(s));
+    least = TP_MIN(least, n);
     do {
         int same = in_window(s, old, now, &age, &start);
         taken = same ? (int64_t)(old & most(s)) : 0;
-        passes = n <= limit - taken || (over && taken == 0);
+        passes = passing(limit - taken, least, n, over && taken == 0);
         if (!passes && (!same || start == began(s, old)))
             break; /* nothing changes */
-        taken += passes ? n : 0;
+        taken += passes;
         next = start << (64 - s.time_bits) | (uint64_t)taken;
     } while (!atomic_compare_exchange_weak_explicit(word, &old, next, memory_order_relaxed,
                                                     memory_order_relaxed));
@@ -88,7 +97,8 @@ static int take(shape s, _Atomic uint64_t *word, int64_t limit, int64_t n, int o
 
 int window_take(_Atomic uint64_t *word, int64_t limit, int64_t now_ms, window_view *view)
 {
-    return take(REQUESTS, word, TP_MIN(limit, (int64_t)most(REQUESTS)), 1, 0, now_ms, NULL, view);
+    limit = TP_MIN(limit, (int64_t)most(REQUESTS));
+    return take(REQUESTS, word, limit, 1, 1, 0, now_ms, NULL, view) != 0;
 }
 
 static void look(shape s, _Atomic uint64_t *word, int64_t limit, int64_t now_ms, window_view *view)
@@ -113,7 +123,13 @@ void window_peek(_Atomic uint64_t *word, int64_t limit, int64_t now_ms, window_v
 int window_reserve(_Atomic uint64_t *word, int64_t limit, int64_t n, int64_t now_ms,
                    uint64_t *token, window_view *view)
 {
-    return take(TOKENS, word, limit, n, 1, now_ms, token, view);
+    return take(TOKENS, word, limit, n, n, 1, now_ms, token, view) != 0;
+}
+
+int64_t window_reserve_some(_Atomic uint64_t *word, int64_t limit, int64_t least, int64_t n,
+                            int64_t now_ms, uint64_t *token, window_view *view)
+{
+    return take(TOKENS, word, limit, least, n, 1, now_ms, token, view);
 }
 
 void window_return(_Atomic uint64_t *word, uint64_t token, int64_t n, int64_t used, int64_t now_ms)

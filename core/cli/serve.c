@@ -120,7 +120,7 @@ static int owes(const exchange *x)
 
 /* Room in the journal first: what cannot be made durable is not begun. An exchange that nobody pays
  * for goes on without a record. */
-static int hold(void *arg, uint32_t worker, exchange *x, int64_t nano, int64_t tokens,
+static int hold(void *arg, uint32_t worker, exchange *x, int64_t nano, admit_tokens tokens,
                 profile_error *why)
 {
     app *a = arg;

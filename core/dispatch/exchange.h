@@ -102,7 +102,7 @@ typedef struct dispatch_ports {
     int (*verify)(void *arg, exchange *x, int32_t *right);
     /* The most that x may cost, and the most tokens it may take. 1: held; -1: refused, *why (402,
      * 429, 503; strings static or in x->mem). NULL: always held. */
-    int (*hold)(void *arg, exchange *x, int64_t nano, int64_t tokens, profile_error *why);
+    int (*hold)(void *arg, exchange *x, int64_t nano, admit_tokens tokens, profile_error *why);
     /* The provider's secret (not asked for where the customer has a key of his own), or a token. 1,
      * or -1 and *why, both of which last for the call's run. NULL: from configuration, and no tokens.
      */
@@ -218,7 +218,8 @@ struct exchange { /* fields are dispatch's own but for req, up, world, request_i
     int64_t token_us;        /* of a stream: when the first piece of the answer came; -1: not yet */
     int64_t phase_due, total_due, local_due;
     int64_t cost_nano, bytes_in, bytes_out;
-    int64_t hold_nano, hold_tokens, charged_nano, baseline_nano;
+    int64_t hold_nano, charged_nano, baseline_nano;
+    admit_tokens hold_tokens;
     int64_t prompt_estimate; /* tokens, when nobody counts them */
     int64_t relayed;         /* bytes of answer that there were for the client */
     int64_t relayed_said;    /* of them, before the upstream last told a count of output */

@@ -464,8 +464,11 @@ static void estimate(exchange *x)
         if (x->who.byok_any && admit_byok(&x->who, d->provider->conf->name, x->op.format))
             most = permille(most, x->world->conf->billing.byok_fee_permille);
         x->plan.candidates[i].cost = most;
-        if (x->who.key)
-            x->hold_tokens = TP_MAX(x->hold_tokens, settle_hold_tokens(d, &x->op));
+        if (x->who.key) {
+            admit_tokens *t = &x->hold_tokens;
+            t->most = TP_MAX(t->most, settle_hold_tokens(d, &x->op));
+            t->least = TP_MAX(t->least, settle_least_tokens(d, &x->op));
+        }
     }
     x->prompt_estimate = settle_prompt_likely(&x->op);
 }

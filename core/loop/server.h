@@ -27,7 +27,7 @@ typedef struct server_ports {
     const admit_env *(*admit)(void *arg, uint32_t worker);
     /* On a worker's thread: the most that an exchange may cost is held (1), or not (-1 and *why);
      * it is settled, before its last bytes (1); it is over; once a second. */
-    int (*hold)(void *arg, uint32_t worker, exchange *x, int64_t nano, int64_t tokens,
+    int (*hold)(void *arg, uint32_t worker, exchange *x, int64_t nano, admit_tokens tokens,
                 profile_error *why);
     int (*settle)(void *arg, uint32_t worker, exchange *x, settle_record *r);
     void (*record)(void *arg, uint32_t worker, const settle_record *r);

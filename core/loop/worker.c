@@ -50,7 +50,7 @@ static void port_credential_refused(void *arg, exchange *x)
         tokens_refused(w->tokens, &f->token);
 }
 
-static int port_hold(void *arg, exchange *x, int64_t nano, int64_t tokens, profile_error *why)
+static int port_hold(void *arg, exchange *x, int64_t nano, admit_tokens tokens, profile_error *why)
 {
     worker *w = arg;
     const server_ports *p = server_ports_of(w->owner);

@@ -108,9 +108,19 @@ int64_t settle_output_most(const world_deployment *d, const tp_operation *op)
     return most;
 }
 
-int64_t settle_hold_tokens(const world_deployment *d, const tp_operation *op)
+static int64_t hold_tokens(const world_deployment *d, const tp_operation *op, int64_t output)
 {
     int64_t choices = op->choices ? (int64_t)op->choices : 1;
-    int64_t output = plus_times(0, settle_output_most(d, op), choices);
-    return plus_times(output, prompt_tokens(d, op), 1);
+    return plus_times(plus_times(0, output, choices), prompt_tokens(d, op), 1);
+}
+
+int64_t settle_hold_tokens(const world_deployment *d, const tp_operation *op)
+{
+    return hold_tokens(d, op, settle_output_most(d, op));
+}
+
+int64_t settle_least_tokens(const world_deployment *d, const tp_operation *op)
+{
+    int64_t most = settle_output_most(d, op);
+    return hold_tokens(d, op, op->max_output_tokens < 0 ? TP_MIN(most, 1) : most);
 }

@@ -73,6 +73,10 @@ int64_t settle_output_most(const world_deployment *d, const tp_operation *op);
 /* Tokens to put aside of a limit of tokens a minute: as above, but a medium counts 1,000, or one
  * picture would shut out all other requests. */
 int64_t settle_hold_tokens(const world_deployment *d, const tp_operation *op);
+/* How many of them have to be there for it to begin: all, where the request says how long its
+ * output may become; where it leaves that to the model, whose limit is often beyond what a key may
+ * use in a minute, its prompt and a token for each choice. */
+int64_t settle_least_tokens(const world_deployment *d, const tp_operation *op);
 /* A prompt that was read, but not counted by anybody: a token for each four bytes of the body, and
  * 1,000 for a medium instead of its bytes. */
 int64_t settle_prompt_likely(const tp_operation *op);

@@ -252,6 +252,28 @@ def test_tokens_of_streams(gw):
     assert r.status == 429, r
 
 
+def test_without_a_cap_what_is_left_is_put_aside(gw):
+    """Most clients send no max_tokens. The model's own limit, more than such a key may use in a minute, does not
+    keep the second request from following the first."""
+    key = gw.key(team="t", tokens_per_minute=300)["key"]
+    statuses = [gw.chat(key).status for _ in range(20)]
+    body = len(json.dumps({"model": "m", "messages": user()}))
+    passed = statuses.count(200)  # 18 each, as long as a byte of the body each and one more are left
+    assert statuses == [200] * passed + [429] * (20 - passed)
+    assert (passed - 1) * 18 + body + 1 <= 300 < passed * 18 + body + 1
+
+
+def test_without_a_cap_nothing_goes_twice(gw):
+    """While one has put all aside, another waits for it; what it did not take is there for the next."""
+    key = gw.key(team="t", tokens_per_minute=300)["key"]
+    with gw.client(key=key) as c:
+        c.send_request("POST", "/v1/chat/completions", json.dumps({"model": "slow", "messages": user()}).encode())
+        eventually(lambda: gw.status()["exchanges"])
+        assert gw.chat(key).status == 429
+        assert c.read_reply().status == 200
+    assert gw.chat(key).status == 200
+
+
 def test_a_request_larger_than_the_limit_passes_alone(gw):
     key = gw.key(team="t", tokens_per_minute=10)["key"]
     assert gw.chat(key, max_tokens=100).status == 200

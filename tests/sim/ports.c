@@ -105,13 +105,14 @@ static void note_plan(actor *a, const exchange *x)
     }
 }
 
-static int port_hold(void *arg, exchange *x, int64_t nano, int64_t tokens, profile_error *why)
+static int port_hold(void *arg, exchange *x, int64_t nano, admit_tokens tokens, profile_error *why)
 {
     actor *a = x->user;
     (void)arg;
     a->holds++;
     note_plan(a, x);
-    CHECK(a, nano >= 0 && tokens >= 0, "a hold of %lld", (long long)nano);
+    CHECK(a, nano >= 0 && tokens.least >= 0 && tokens.most >= tokens.least, "a hold of %lld",
+          (long long)nano);
     CHECK(a, x->plan.model == NULL || a->shipped || nano >= 100 + 3,
           "a hold of %lld is less than the request may cost", (long long)nano);
     CHECK(a, x->reply_id_len, "a hold without a name");

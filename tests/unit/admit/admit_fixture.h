@@ -154,6 +154,12 @@ static inline int af_ask(af *f, const world_route *r, tp_str key, admit_principa
     return admit_check(&f->env, &f->w, r, &h, str_of(f->address), f->now, who, &f->e);
 }
 
+/* Tokens of a request that says how many it may take. */
+static inline admit_tokens all(int64_t n)
+{
+    return (admit_tokens){n, n};
+}
+
 /* One request that is over at once. */
 static inline int af_pass(af *f, tp_str key)
 {

@@ -36,7 +36,7 @@ static void *spend(void *arg)
     book_pin(who.key);
     who.team = who.key->terms->team;
     pthread_barrier_wait(c->start);
-    while (admit_hold(&who, c->hold, 0, c->f->now, &e) == 0) {
+    while (admit_hold(&who, c->hold, all(0), c->f->now, &e) == 0) {
         int64_t cost = c->cost >= 0 ? c->cost : (int64_t)rng_below(&r, (uint64_t)c->hold + 1);
         c->below_zero += who.team->available < 0;
         if (c->served % 64 == 63)
@@ -134,7 +134,7 @@ static void *roll(void *arg)
     who.team = who.key->terms->team;
     for (int i = 0; i < 3000; i++) {
         tp_now now = {.unix_ms = atomic_fetch_add(r->clock, 1)};
-        if (admit_hold(&who, 10, 0, now, &e) != 0)
+        if (admit_hold(&who, 10, all(0), now, &e) != 0)
             continue;
         int64_t day = who.spend_began - 20370;
         now.unix_ms = *r->clock;
@@ -213,7 +213,7 @@ static void *work(void *arg)
             c->wrong += p && !str_eq(p->deny_models[0], STR("secret-model"));
             const book_byok *own = admit_byok(&who, STR("groq"), STR("chat/openai"));
             c->wrong += own && !str_eq(own->secret, STR("gsk-0123456789"));
-            if (admit_hold(&who, 5, 3, c->f->now, &e) == 0)
+            if (admit_hold(&who, 5, all(3), c->f->now, &e) == 0)
                 c->wrong += admit_settle(&who, 5, 3, c->f->now) != 5;
         } else {
             c->refused++;

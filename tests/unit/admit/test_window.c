@@ -124,6 +124,28 @@ static void tokens_are_put_aside_and_given_back(void **state)
     assert_int_equal(window_reserve(&word, limit, 1, T0 + 60000, &b, NULL), 1);
 }
 
+static void what_is_left_is_put_aside(void **state)
+{
+    (void)state;
+    _Atomic uint64_t word = 0;
+    uint64_t a, b;
+    window_view v;
+    assert_int_equal(window_reserve_some(&word, 1000, 10, 300, T0, &a, &v), 300);
+    assert_int_equal(window_reserve_some(&word, 1000, 10, 16384, T0, &b, &v), 700);
+    assert_int_equal(v.remaining, 0);
+    assert_int_equal(window_reserve_some(&word, 1000, 1, 16384, T0, &b, &v), 0);
+    window_return(&word, b, 700, 5, T0); /* given back: the 700, not what was wished for */
+    assert_int_equal(window_reserve_some(&word, 1000, 696, 16384, T0, &b, NULL), 0);
+    assert_int_equal(window_reserve_some(&word, 1000, 695, 16384, T0, &b, NULL), 695);
+    /* Alone: up to the limit; beyond it only what it cannot do without. */
+    word = 0;
+    assert_int_equal(window_reserve_some(&word, 1000, 10, 16384, T0, &a, NULL), 1000);
+    word = 0;
+    assert_int_equal(window_reserve_some(&word, 1000, 1001, 16384, T0, &a, &v), 1001);
+    assert_int_equal(v.remaining, 0);
+    assert_int_equal(window_reserve_some(&word, 1000, 1, 2, T0, &b, NULL), 0);
+}
+
 /* ---- Eight threads on one word. */
 enum { THREADS = 8, LIMIT = 20000 };
 typedef struct race {
@@ -335,6 +357,7 @@ int main(void)
         cmocka_unit_test(clocks_may_be_set),
         cmocka_unit_test(the_most_that_a_window_holds),
         cmocka_unit_test(tokens_are_put_aside_and_given_back),
+        cmocka_unit_test(what_is_left_is_put_aside),
         cmocka_unit_test(exactly_as_many_pass_as_may),
         cmocka_unit_test_setup_teardown(counts_survive_a_restart, folder, no_folder),
         cmocka_unit_test_setup_teardown(what_is_not_ours_is_made_anew, folder, no_folder),

@@ -32,11 +32,11 @@ typedef struct bench { /* a worker with one exchange */
     settle_record settled, recorded;
 } bench;
 
-static int hold(void *arg, exchange *x, int64_t nano, int64_t tokens, profile_error *why)
+static int hold(void *arg, exchange *x, int64_t nano, admit_tokens tokens, profile_error *why)
 {
     bench *b = arg;
     assert_true(nano > 0 && nano == x->hold_nano);
-    assert_true(tokens >= 0);
+    assert_true(tokens.least >= 0 && tokens.most >= tokens.least);
     why->status = b->refuse;
     return b->refuse ? -1 : 1;
 }

@@ -107,14 +107,17 @@ static void tokens_of_a_minute(void **state)
     op.max_output_tokens = 20;
     op.choices = 3;
     assert_int_equal(settle_hold_tokens(&d, &op), 300 + 1000 + 3 * 20);
+    assert_int_equal(settle_least_tokens(&d, &op), 300 + 1000 + 3 * 20);
     op.max_output_tokens = -1;
     assert_int_equal(settle_hold_tokens(&d, &op), 300 + 1000 + 3 * 50);
+    assert_int_equal(settle_least_tokens(&d, &op), 300 + 1000 + 3); /* as long as the model likes */
     op.max_output_tokens = INT64_MAX;
     d.max_output_tokens = -1;
     assert_true(settle_hold_tokens(&d, &op) == INT64_MAX);
     d.context_length = 500;
     op.max_output_tokens = 0;
     assert_int_equal(settle_hold_tokens(&d, &op), 500);
+    assert_int_equal(settle_least_tokens(&d, &op), 500);
 }
 
 /* Of a reply that was broken off: (300 + 3) / 4 = 75 tokens of text, and 1,000 for each medium. */
