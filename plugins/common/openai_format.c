@@ -186,9 +186,14 @@ tp_status openai_emit_finish(frame *f, const choice *ch)
     e.name = span_text(f->h, f->c, &f->doc, ch->finish);
     e.code = finish_code(e.name);
     tp_status st = f->h->emit(f->c, &e);
-    if (st == TP_OK && span_is(e.name, "error"))
-        st = broken_reply(f, SPAN("The provider ended the reply with finish reason \"error\"."));
-    return st;
+    if (st != TP_OK || !span_is(e.name, "error"))
+        return st;
+    if (f->usage) /* nothing follows an error */
+        st = openai_usage(f->h, f->c, r, &f->doc, f->usage, SPAN_NONE);
+    f->usage = 0;
+    return st == TP_OK ? broken_reply(f, SPAN("The provider ended the reply with finish reason "
+                                              "\"error\"."))
+                       : st;
 }
 
 /* Does this delta hold anything but a role? Empty strings, lists and nulls are nothing. */
