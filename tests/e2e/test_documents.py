@@ -1,6 +1,7 @@
 """The reference documents' own examples, pasted: only host and key are replaced. And OpenAI's own SDK, with a
 key that was made."""
 import json
+import threading
 import time
 
 import openai as sdk
@@ -9,7 +10,6 @@ import pytest
 from harness.acme import PRICE, acme
 from harness.govern import priced, together, upstream, user
 from harness.printed import AIROUTER, CAILOS, KAIROSROUTE, KILO
-from harness.raw import eventually
 
 
 @pytest.fixture(scope="module")
@@ -107,16 +107,22 @@ def test_sdk(gw):
 def test_sdk_waits_as_it_is_told(gw, mock):
     """The 429 of a limit on requests at the same time says to come again in a second; the SDK does."""
     key = gw.key(team="acme", concurrency=1)["key"]
-    slow = {"model": "slow", "messages": user()}
-    gw.snippet("60-slow.json", {"models": {"slow": priced("up", PRICE, upstream(delay_ms=900))}})
+    slow = {"model": "slow", "messages": user(), "stream": True}
+    gw.snippet("60-slow.json", {"models": {"slow": priced("up", PRICE, upstream(pace_ms=50, chunks=20))}})
     gw.reload()
+    begun = threading.Event()
 
     def work(i):
         if i == 0:
-            assert gw.ask("POST", "/v1/chat/completions", slow, key).status == 200
+            with gw.client(key=key) as c:
+                c.send_request("POST", "/v1/chat/completions", json.dumps(slow).encode())
+                assert c.read_head()[0] == 200
+                begun.set()
+                while b"data: [DONE]" not in c.rest:
+                    assert c._more()
             return
         with sdk.OpenAI(base_url=gw.base_url, api_key=key, timeout=20, max_retries=2) as c:
-            eventually(lambda: gw.status()["exchanges"])  # the other one is under way
+            assert begun.wait(20)  # the other one is under way
             begin = time.monotonic()
             assert c.chat.completions.create(model="m", messages=user()).choices
             return time.monotonic() - begin
