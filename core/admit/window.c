@@ -64,7 +64,7 @@ static void show(shape s, int64_t limit, int64_t taken, int64_t age, int64_t now
 /* How much of n passes where `left` of the limit is left. */
 static int64_t passing(int64_t left, int64_t least, int64_t n, int alone)
 {
-    if (n <= left || (alone && least == n))
+    if (n <= left)
         return n;
     return least <= left ? left : alone ? least : 0;
 }

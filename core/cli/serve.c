@@ -153,14 +153,8 @@ static int hold(void *arg, uint32_t worker, exchange *x, int64_t nano, admit_tok
 
 static int64_t tokens_of(const usage *u)
 {
-    static const char *const units[] = {"prompt",     "completion",  "reasoning",
-                                        "cache_read", "cache_write", "audio_prompt",
-                                        "audio_completion"};
-    int64_t sum = 0;
-    for (size_t k = 0; k < TP_COUNT(units); k++)
-        if (__builtin_add_overflow(sum, usage_all(u, str_of(units[k])), &sum))
-            return INT64_MAX;
-    return sum;
+    int64_t sum;
+    return __builtin_add_overflow(usage_tokens_in(u), usage_tokens_out(u), &sum) ? INT64_MAX : sum;
 }
 
 static int settle(void *arg, uint32_t worker, exchange *x, settle_record *r)

@@ -100,7 +100,7 @@ typedef struct dispatch_ports {
     /* x->who's key can only be checked the slow way (admit_verify). 1: *right says (as IN_VERIFIED's
      * code). NULL: it is not looked into. */
     int (*verify)(void *arg, exchange *x, int32_t *right);
-    /* The most that x may cost, and the most tokens it may take. 1: held; -1: refused, *why (402,
+    /* The most that x may cost, and the tokens it may take. 1: held; -1: refused, *why (402,
      * 429, 503; strings static or in x->mem). NULL: always held. */
     int (*hold)(void *arg, exchange *x, int64_t nano, admit_tokens tokens, profile_error *why);
     /* The provider's secret (not asked for where the customer has a key of his own), or a token. 1,
